@@ -1,0 +1,99 @@
+"""What an ONNX file says about itself: opsets, producer, external files, class names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blackbox.errors import ModelError
+
+
+def load_graph(path: Path) -> Any:
+    """Parse the file without its external data.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    ModelError : the file is no ONNX model, or a truncated one.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except DecodeError:
+        raise ModelError(f"{path} is no ONNX model, or a damaged one: it cannot be decoded.") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not proto.graph.node or not proto.graph.output:
+        raise ModelError(f"{path} is no ONNX model: it holds no graph with nodes and outputs.")
+    return proto
+
+
+def digests(path: Path, proto: Any) -> dict[str, str]:
+    """Return the SHA-256 of the model file and of every external-data file it names."""
+    names = {
+        entry.value
+        for tensor in proto.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    files = [path, *(path.parent / name for name in sorted(names))]
+    return {file.name: _sha256(file) for file in files if file.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def facts(path: Path, proto: Any) -> dict[str, Any]:
+    """Return what ``inspect`` shows beside the signature, as plain JSON."""
+    operators = Counter(f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in proto.graph.node)
+    return {
+        "bytes": path.stat().st_size,
+        "ir_version": proto.ir_version,
+        "opsets": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},
+        "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
+        "graph": proto.graph.name,
+        "operators": dict(operators.most_common()),
+        "metadata": {entry.key: entry.value for entry in proto.metadata_props},
+    }
+
+
+def class_names(proto: Any, metadata: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return class names by output; the key ``""`` holds those that belong to no single output.
+
+    From ZipMap and classifier attributes, else from a JSON list under the metadata key ``classes``.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for node in proto.graph.node:
+        if labels := _labels(node):
+            found["" if node.op_type != "ZipMap" else node.output[0]] = labels
+    if "" not in found and (listed := _json_list(metadata.get("classes", ""))):
+        found[""] = listed
+    return found
+
+
+def _labels(node: Any) -> tuple[str, ...]:
+    for attribute in node.attribute:
+        if attribute.name in ("classlabels_strings", "classlabels_string") and attribute.strings:
+            return tuple(label.decode("utf-8", "replace") for label in attribute.strings)
+        if attribute.name in ("classlabels_ints", "classlabels_int64s") and attribute.ints:
+            return tuple(map(str, attribute.ints))
+    return ()
+
+
+def _json_list(text: str) -> tuple[str, ...]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return ()
+    return tuple(map(str, values)) if isinstance(values, list) else ()

@@ -1,0 +1,115 @@
+"""ONNX Runtime: finding it, starting a session, and checking which device it really runs on."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from blackbox.errors import ModelError, RequestError
+
+INSTALL = (
+    'ONNX Runtime is not installed: run python -m pip install "blackbox[gpu]" '
+    '(or "blackbox[cpu]" for the smaller CPU-only build).'
+)
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+
+
+def load_runtime() -> Any:
+    """Import onnxruntime, or say what to install."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ModelError(INSTALL) from None
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise ModelError(f"The installed ONNX Runtime is broken.{both_installed()} {INSTALL}")
+    return onnxruntime
+
+
+def both_installed() -> str:
+    """Return a sentence when two distributions own the import package, else an empty string."""
+    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(found) < 2:
+        return ""
+    return (
+        " Both onnxruntime and onnxruntime-gpu are installed and overwrite each other: uninstall "
+        "both, then install one."
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def parse_device(device: str) -> tuple[str, int]:
+    """Split ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a kind and a device number."""
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", device)
+    if match is None or (match[2] and match[1] != "cuda"):
+        raise RequestError(f"Unknown device {device!r}: use auto, cpu, cuda or cuda:N (for example cuda:1).")
+    return match[1], int(match[2] or 0)
+
+
+def start(path: Path, device: str, threads: int | None) -> tuple[Any, str]:
+    """Start a session and return it with the device that it reports.
+
+    ``auto`` takes CUDA where a session on it really starts, else the CPU. Runtimes fall back to the
+    CPU without raising, so the answer is read from the session, never from what was asked.
+
+    Raises
+    ------
+    RequestError : CUDA was asked for by name and no session runs on it.
+    ModelError : the runtime is missing, or cannot load the model.
+    """
+    kind, number = parse_device(device)
+    runtime = load_runtime()
+    compiled_in = CUDA in runtime.get_available_providers()
+    if kind == "cpu" or (kind == "auto" and not compiled_in):
+        return _session(runtime, path, [CPU], threads), "cpu"
+    session = _session(runtime, path, [_cuda(number), CPU], threads) if compiled_in else None
+    if session is not None and session.get_providers()[0] == CUDA:
+        return session, f"cuda:{number}"
+    if kind == "auto":
+        return session, "cpu"
+    raise RequestError(
+        f"device {device!r} was asked for, but no CUDA session starts here: it needs the "
+        "onnxruntime-gpu build, an NVIDIA driver, CUDA 13 and cuDNN 9 "
+        f'(python -m pip install "blackbox[cuda]" brings the libraries).{both_installed()} '
+        "Use device cpu or auto to run without a GPU."
+    )
+
+
+def _cuda(number: int) -> tuple[str, dict[str, Any]]:
+    # EXHAUSTIVE, the default, times convolution algorithms and may choose another one next time;
+    # TF32 would cut the mantissa to 10 bits
+    return CUDA, {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+
+
+def _session(runtime: Any, path: Path, providers: list[Any], threads: int | None) -> Any:
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is told by our own errors, not by log lines
+    options.use_deterministic_compute = True
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if providers[0] != CPU:
+        runtime.set_default_logger_severity(4)
+        if importlib.util.find_spec("nvidia") is not None:
+            runtime.preload_dlls()
+    try:
+        return runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # the runtime raises a family of its own exceptions, and RuntimeError
+        raise ModelError(f"ONNX Runtime cannot load {path.name}: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """Return the first telling line of a runtime error, without its prefix and file positions."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
+    text = re.sub(r"/\S+/(\w+\.(?:cc|h)):\d+ ", "", text)
+    lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return lines[0][:400].rstrip(". ") + "."

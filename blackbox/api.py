@@ -1,0 +1,111 @@
+"""explain(): the wiring of one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from blackbox import methods, seeds
+from blackbox.backgrounds import Background, accept
+from blackbox.case import Case
+from blackbox.errors import RequestError
+from blackbox.explanation import Explanation
+from blackbox.features import Features, choose, from_labels
+from blackbox.inputs import conform
+from blackbox.model import Model, Rows, Source, open_model
+from blackbox.score import Target
+
+
+def explain(
+    model: Source,
+    x: np.ndarray | Sequence[float] | Mapping[str, Any],
+    method: str | methods.Method = "kernelshap",
+    target: Target = None,
+    scale: str | None = None,
+    features: Features | np.ndarray | Mapping[str, np.ndarray] | None = None,
+    background: Background | np.ndarray | Mapping[str, np.ndarray] | None = None,
+    seed: int | None = 0,
+) -> Explanation:
+    """Explain why a model gives one input its score.
+
+    Parameters
+    ----------
+    model : a Model, or anything ``open_model`` accepts; a Python function takes its shape from ``x``.
+    x : one input, array or mapping of input name -> array, without the batch axis.
+    method : a registered name (see ``METHODS``), or a settings object such as ``KernelShap(budget=512)``.
+    target : output index, class name, or a list of them; None = the predicted class, or the only
+        output. ``sis`` and ``caso`` take one.
+    scale : ``raw``, ``probability``, ``logit`` or ``log-probability``; None = raw for methods that
+        hide features, log-probability for derivatives of a classifier.
+    features : Features, or integer labels per cell (-1 = never hidden); None = one per column or
+        cell up to 1,024 cells, a 14 x 14 grid of patches for larger pictures.
+    background : rows that stand in for what is hidden, or a Background; None = one row of zeros
+        (of empty text). Which rule applied is in ``provenance``.
+    seed : names the random streams; None draws one and records it.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    RequestError : the question does not fit the model. ModelError : the model's answer cannot be
+    used.
+
+    Examples
+    --------
+    >>> import blackbox as bb
+    >>> e = bb.explain(lambda x: x @ np.array([1.0, 2.0]), [1.0, 1.0], background=[[0.0, 0.5]])
+    >>> e.values.round(6).tolist(), float(e.base_values), float(e.full_values)
+    ([1.0, 1.0], 1.0, 3.0)
+    """
+    asked = _method(method)
+    opened = model if isinstance(model, Model) else _open(model, x)
+    return case(opened, x, features, background).explain(asked, target, scale, seeds.resolve(seed))
+
+
+def case(
+    model: Model,
+    x: object,
+    features: Features | np.ndarray | Mapping[str, np.ndarray] | None = None,
+    background: object = None,
+    **limits: Any,
+) -> Case:
+    """Make one input fit the model and build the Case that methods are asked about."""
+    rows = conform(model.signature, x)
+    return Case(model, rows, _features(features, rows), accept(_array(background), rows), **limits)
+
+
+def _method(method: object) -> methods.Method:
+    if isinstance(method, str):
+        return methods.method(method)
+    if isinstance(method, methods.Method) and not isinstance(method, type):
+        return method
+    raise RequestError(f"method must be a name or a settings object such as KernelShap(); got {method!r}.")
+
+
+def _open(source: Source, x: object) -> Model:
+    if callable(source) and not isinstance(x, Mapping):
+        return open_model(source, options={"shape": np.shape(np.asarray(x))})
+    return open_model(source)
+
+
+def _features(features: object, x: Rows) -> Features:
+    if features is None:
+        return choose(x)
+    if isinstance(features, Features):
+        return from_labels(features.labels, x, features.names, features.rule, features.cells)
+    if isinstance(features, Mapping):
+        return from_labels({name: np.asarray(labels) for name, labels in features.items()}, x)
+    return from_labels(np.asarray(features), x)
+
+
+def _array(background: object) -> object:
+    if background is None or isinstance(background, (Background, Mapping)):
+        return background
+    try:
+        return np.asarray(background)
+    except ValueError:
+        raise RequestError("The background rows differ in their number of columns.") from None

@@ -1,0 +1,112 @@
+"""What absent looks like: the rows that stand in for what is hidden, and the rule behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox.errors import RequestError, unknown
+
+
+@dataclass(frozen=True)
+class Background:
+    """B rows per input name, and one sentence on how they were chosen."""
+
+    rows: Mapping[str, np.ndarray]
+    rule: str = "rows given by the caller"
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of names, dtypes, shapes and values."""
+        digest = hashlib.sha256()
+        for name in sorted(self.rows):
+            array = np.ascontiguousarray(self.rows[name])
+            digest.update(f"{name}:{array.dtype.kind}{array.shape}".encode())
+            text = array.dtype == object
+            digest.update("\0".join(array.ravel()).encode() if text else array.tobytes())
+        return digest.hexdigest()
+
+
+def zeros(x: Mapping[str, np.ndarray]) -> Background:
+    """Return the default: one row of zeros (of empty strings where the input is text)."""
+    rows = {
+        name: np.full((1, *array.shape), "", dtype=object)
+        if array.dtype == object
+        else np.zeros((1, *array.shape), dtype=array.dtype)
+        for name, array in x.items()
+    }
+    return Background(rows, "default: one row of zeros")
+
+
+def mean(rows: Mapping[str, np.ndarray]) -> Background:
+    """Return one row, the mean of the given rows (number inputs only)."""
+    if any(array.dtype.kind != "f" for array in rows.values()):
+        raise RequestError("A mean background needs inputs of floating-point numbers.")
+    means = {n: a.mean(axis=0, keepdims=True, dtype=float).astype(a.dtype) for n, a in rows.items()}
+    return Background(means, f"the mean of {_count(rows)} rows")
+
+
+def sample(rows: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> Background:
+    """Return ``count`` of the given rows, drawn without replacement and kept in their order."""
+    have = _count(rows)
+    if count >= have:
+        return Background(dict(rows), f"all {have} rows given")
+    kept = np.sort(rng.choice(have, size=count, replace=False))
+    return Background({n: a[kept] for n, a in rows.items()}, f"{count} of {have} rows, drawn at random")
+
+
+def accept(given: object, x: Mapping[str, np.ndarray], rule: str = "rows given by the caller") -> Background:
+    """Check rows against an input and return them as a Background in the input's dtypes.
+
+    Parameters
+    ----------
+    given : None (zeros), a Background, an array for a model with one input, or one array per input
+        name; each with a leading axis of rows, or one row without it.
+    x : the input, one array per name without the batch axis.
+
+    Raises
+    ------
+    RequestError : empty, wrong shape or number of columns, unknown input, or not finite.
+    """
+    if given is None:
+        return zeros(x)
+    if isinstance(given, Background):
+        return accept(given.rows, x, given.rule)
+    arrays = given if isinstance(given, Mapping) else {next(iter(x)): given}
+    for name in arrays:
+        if name not in x:
+            raise unknown("input in the background:", name, x)
+    for name in x:
+        if name not in arrays:
+            raise RequestError(f"The background has no rows for input {name!r}.")
+    rows = {name: _accept_one(name, np.asarray(arrays[name]), x[name]) for name in x}
+    counts = {len(array) for array in rows.values()}
+    if len(counts) > 1:
+        raise RequestError(f"The background's inputs differ in their number of rows: {sorted(counts)}.")
+    return Background(rows, rule)
+
+
+def _accept_one(name: str, array: np.ndarray, like: np.ndarray) -> np.ndarray:
+    if array.shape == like.shape:
+        array = array[None]
+    if array.size == 0 or len(array) == 0:
+        raise RequestError("The background is empty: it needs at least one row.")
+    if array.shape[1:] != like.shape:
+        raise RequestError(
+            f"Background rows of shape {array.shape[1:]} do not fit input {name!r} of shape "
+            f"{like.shape}: they need the same columns as the input."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        spot = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        raise RequestError(f"The background holds {array[spot]} in row {spot[0]}; values must be finite.")
+    return array.astype(like.dtype)
+
+
+def _count(rows: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(rows.values())))

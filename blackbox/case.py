@@ -1,0 +1,106 @@
+"""A case: one input of one model with its features and background, open to any number of questions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from blackbox import seeds
+from blackbox.backgrounds import Background
+from blackbox.errors import BlackboxError, RequestError
+from blackbox.explanation import Explanation
+from blackbox.features import Features
+from blackbox.game import Game, Memory, Tally, pack
+from blackbox.methods import Method
+from blackbox.model import Model, Rows
+from blackbox.score import Ledger, Score, Target, choose_readout, forward, output_labels
+
+Observer = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input with everything that is needed to ask about it.
+
+    Methods that are asked about the same case share what they have learnt: the model's answer to
+    the input, and a memory of masks per targets and scale.
+    """
+
+    model: Model
+    x: Rows
+    features: Features
+    background: Background
+    most_rows: int | None = None
+    observer: Observer | None = None
+    memories: dict[tuple[tuple[int, ...], str], Memory] = field(default_factory=dict, repr=False)
+    answers: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    def explain(self, method: Method, target: Target, scale: str | None, seed: int) -> Explanation:
+        """Let a method play the case's game and complete the record with what was asked.
+
+        Raises
+        ------
+        BlackboxError : with the model, method and shapes named once.
+        """
+        try:
+            if method.one_target and isinstance(target, (list, tuple)) and len(target) != 1:
+                raise RequestError(f"{method.name} explains one target at a time; got {list(target)}.")
+            game = self.game(target, scale or method.scale)
+            rng = seeds.generator(seed, method.name, game.d)
+            played = method.explain(game, rng)
+        except BlackboxError as error:
+            raise error.within(self._context(method)) from None
+        return dataclasses.replace(played, seed=seed, provenance=self._provenance(game))
+
+    def game(self, target: Target, scale: str) -> Game:
+        """Ask the model for the input itself, once, and build the game about the target."""
+        ledger = Ledger(most=self.most_rows, observer=self.observer)
+        tally = Tally()
+        outputs = self._answer(ledger, tally)
+        readout = choose_readout(self.model, outputs, target, scale)
+        score = Score(self.model, readout, ledger)
+        names = output_labels(self.model, outputs.shape[1])
+        asked = tuple(names[index] for index in readout.indices)
+        memory = self.memories.setdefault((readout.indices, readout.scale), Memory())
+        game = Game(score, self.x, self.features, self.background, memory, asked, tally)
+        (whole,) = pack(np.ones((1, game.d), dtype=bool))
+        memory.put(whole, score.read(outputs).mean(axis=0))
+        tally.seen.add(memory.index[whole])
+        return game
+
+    def _answer(self, ledger: Ledger, tally: Tally) -> np.ndarray:
+        """The raw outputs for the full mask, as the game defines it: one row per background row."""
+        count = len(self.background)
+        if self.answers:
+            tally.shared += count
+            return self.answers[0]
+        rows = {name: np.repeat(array[None], count, axis=0) for name, array in self.x.items()}
+        self.answers.append(forward(self.model, rows, self.model.signature.answer, ledger))
+        return self.answers[0]
+
+    def _context(self, method: Method) -> str:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.x.items())
+        source = self.model.identity.source.replace("\\", "/").rsplit("/", 1)[-1]
+        return f"model {source}, method {method.name}, input {shapes}, {len(self.features)} features"
+
+    def _provenance(self, game: Game) -> dict[str, object]:
+        identity, readout = self.model.identity, game.score.readout
+        return {
+            "model": {
+                "source": identity.source, "sha256": dict(identity.sha256),
+                "runtime": identity.runtime, "device": identity.device,
+            },
+            "output": readout.output,
+            "output_kind": readout.kind,
+            "targets": list(readout.indices),
+            "features": self.features.rule,
+            "background": {
+                "rule": self.background.rule, "rows": len(self.background),
+                "sha256": self.background.sha256,
+            },
+            "rows_per_run": self.model.limits.rows_per_run,
+            "calls": game.score.ledger.calls,
+        }  # fmt: skip

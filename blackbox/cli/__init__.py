@@ -1,0 +1,5 @@
+"""The doors."""
+
+
+def main() -> None:
+    """Run."""

@@ -1,0 +1,176 @@
+"""LIME: a sparse weighted linear model of the score around one input."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from blackbox.errors import RequestError
+from blackbox.explanation import Explanation, Outcome
+from blackbox.game import Game
+from blackbox.numerics import selection
+from blackbox.numerics.least_squares import weighted_ridge
+from blackbox.numerics.neighbourhood import Column, sample_columns
+from blackbox.settings import choice, number, whole
+
+FORMS = ("auto", "table", "masks")
+
+
+@dataclass(frozen=True)
+class Lime:
+    """A ridge regression of the score on interpretable features of perturbed inputs.
+
+    Samples are weighted by exp(-D^2 / (2 w^2)), D their distance from the input; features are
+    selected, then a ridge model with intercept is fitted to them. Features that were not selected
+    get the value 0. Row 0 is always the input itself.
+
+    Table form: columns are drawn from the background's own distribution. With ``discretize`` the
+    interpretable feature is "in the same quartile", and values are drawn from a truncated normal of
+    that quartile; without it, from a normal with the column's mean and deviation, and the feature is
+    the scaled value. A feature of several columns (a one-hot group), or of text, is drawn as one of
+    the background's combinations, and its interpretable feature is "the same combination". D is
+    Euclidean.
+
+    Mask form (pictures, or any features): every feature is hidden with probability 1/2; D is the
+    cosine distance of the mask from the full one.
+
+    Parameters
+    ----------
+    form : ``table``, ``masks``, or ``auto``: table when every input is a row of columns and the
+        background has at least two rows.
+    samples : None = 5,000 (table) or 1,000 (masks). features : how many are kept at the most, None =
+        10 (table) or all (masks). kernel_width : None = 0.75 sqrt(d) (table) or 0.25 (masks).
+    selection : ``auto`` (forward selection up to 6 features, else the highest |coefficient x
+        input| of a ridge with penalty 0.01), ``forward``, ``highest_weights``, ``lasso_path``, ``none``.
+    ridge : penalty of the final model. discretize, around_input : of the table form; the latter
+        centres undiscretised columns on the input instead of the mean.
+
+    details
+    -------
+    ``form``, ``kernel_width``, ``samples``. ``local_fit`` : Float[np.ndarray, "t"], weighted R2.
+    ``intercept``, ``local_prediction`` : Float[np.ndarray, "t"]. ``selected`` : feature positions
+    per target.
+
+    Raises
+    ------
+    RequestError : the table form without a background of at least two rows, or on pictures.
+
+    References
+    ----------
+    Ribeiro, Singh and Guestrin 2016, arXiv 1602.04938.
+
+    Examples
+    --------
+    >>> import blackbox as bb
+    >>> e = bb.explain(lambda x: 2 * x[:, 0] + x[:, 1], [1.0, 1.0], method=bb.Lime(ridge=0.0))
+    >>> e.values.round(6).tolist(), float(e.details["local_fit"][0].round(6))
+    ([2.0, 1.0], 1.0)
+    """
+
+    name: ClassVar[str] = "lime"
+    scale: ClassVar[str] = "raw"
+    one_target: ClassVar[bool] = False
+
+    form: str = "auto"
+    samples: int | None = None
+    features: int | None = None
+    kernel_width: float | None = None
+    selection: str = "auto"
+    ridge: float = 1.0
+    discretize: bool = True
+    around_input: bool = False
+
+    def __post_init__(self) -> None:
+        choice("form", self.form, FORMS)
+        choice("selection", self.selection, selection.RULES)
+        number("ridge", self.ridge, 0.0)
+        if self.kernel_width is not None:
+            number("kernel_width", self.kernel_width, 0.0, strict=True)
+        for name, value, least in (("samples", self.samples, 2), ("features", self.features, 1)):
+            if value is not None:
+                whole(name, value, least)
+
+    def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
+        """Play the game; ``rng`` draws the samples."""
+        form = self._form(game)
+        design, distance, scores = (self._table if form == "table" else self._masks)(game, rng)
+        width = self.kernel_width or (0.75 * np.sqrt(game.d) if form == "table" else 0.25)
+        weights = np.exp(-(distance**2) / (2 * width**2))
+        most = min(self.features or (10 if form == "table" else game.d), game.d)
+        values, details = self._fit(design, weights, scores, most)
+        details |= {"form": form, "kernel_width": width, "samples": len(design)}
+        if not np.ptp(scores, axis=0).any():
+            values = np.zeros_like(values)  # the fit of a constant leaves rounding behind
+            return game.explanation(self.name, dataclasses.asdict(self), values, Outcome.CONSTANT, details)
+        return game.explanation(self.name, dataclasses.asdict(self), values, Outcome.DONE, details)
+
+    def _form(self, game: Game) -> str:
+        rows = all(array.ndim == 1 for array in game.x.values())
+        fits = rows and len(game.background) > 1
+        if self.form == "table" and not fits:
+            raise RequestError(
+                "LIME's table form draws from the background's distribution: it needs rows of columns "
+                "and a background of at least two rows. Give a background, or set form to masks."
+            )
+        return ("table" if fits else "masks") if self.form == "auto" else self.form
+
+    def _masks(self, game: Game, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        masks = rng.random((self.samples or 1000, game.d)) < 0.5
+        masks[0] = True
+        distance = 1 - np.sqrt(masks.mean(axis=1))  # cosine distance of 0/1 vectors from all ones
+        return masks.astype(float), distance, game(masks)
+
+    def _table(self, game: Game, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        columns = _columns(game)
+        drawn = sample_columns(columns, self.samples or 5000, rng, self.discretize, self.around_input)
+        rows = _rows(game, drawn.cells)
+        distance = np.linalg.norm(drawn.design - drawn.design[0], axis=1)
+        return drawn.design, distance, game.score(rows)
+
+    def _fit(
+        self, design: np.ndarray, weights: np.ndarray, scores: np.ndarray, most: int
+    ) -> tuple[np.ndarray, dict[str, object]]:
+        values = np.zeros((design.shape[1], scores.shape[1]))
+        chosen, intercepts, fits, predictions = [], [], [], []
+        for target, score in enumerate(scores.T):
+            kept = selection.select(self.selection, design, weights, score, most)
+            fit = weighted_ridge(design[:, kept], weights, score[:, None], self.ridge)
+            values[kept, target] = fit.coefficients[:, 0]
+            chosen.append(sorted(kept.tolist()))
+            intercepts.append(fit.intercept[0])
+            fits.append(fit.r2[0])
+            predictions.append(design[0, kept] @ fit.coefficients[:, 0] + fit.intercept[0])
+        return values, {
+            "local_fit": np.array(fits),
+            "intercept": np.array(intercepts),
+            "local_prediction": np.array(predictions),
+            "selected": chosen,
+        }
+
+
+def _columns(game: Game) -> list[Column]:
+    """Gather, per feature, its cells in the input and in the background."""
+    labels = np.concatenate([game.features.labels[name] for name in game.x])
+    x = np.concatenate([array.astype(object) for array in game.x.values()])
+    rows = np.concatenate([game.background.rows[name].astype(object) for name in game.x], axis=1)
+    return [Column(x[labels == k], rows[:, labels == k]) for k in range(game.d)]
+
+
+def _rows(game: Game, drawn: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Put drawn cells, feature by feature, back into the model's inputs."""
+    rows = {}
+    for name, array in game.x.items():
+        filled = np.repeat(array[None].astype(object), len(drawn[0]), axis=0)
+        rows[name] = filled
+    taken = dict.fromkeys(range(game.d), 0)
+    for name, array in game.x.items():
+        for cell, label in enumerate(game.features.labels[name].tolist()):
+            if label >= 0:
+                rows[name][:, cell] = drawn[label][:, taken[label]]
+                taken[label] += 1
+        if array.dtype.kind in "iu":
+            rows[name] = np.rint(rows[name].astype(float))
+    return {name: rows[name].astype(array.dtype) for name, array in game.x.items()}

@@ -1,0 +1,181 @@
+"""The port: what answers a forward pass, and the plain arrays that may travel through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlparse
+
+import numpy as np
+
+from blackbox.errors import ModelError, RequestError, nearest
+
+Rows = Mapping[str, np.ndarray]
+"""Named arrays that share a leading axis."""
+
+GROUP = "blackbox.models"
+"""Entry-point group; an entry's name is a file suffix without its dot, a URL scheme, or
+``function`` for Python callables. It loads ``open(source, device, options) -> Model``."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output: its name, NumPy dtype name (``string`` for text) and shape.
+
+    The first axis is the batch. An axis is a number where it is fixed, a name where it is
+    symbolic, None where nothing is known. ``labels`` names the columns of an output.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def cell_shape(self) -> tuple[int | str | None, ...]:
+        """The shape of one row, without the batch axis."""
+        return self.shape[1:]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Named inputs and outputs.
+
+    ``answer`` is the output that is asked unless somebody says otherwise; ``kind`` says what it
+    holds (``probabilities``, ``logits``, ``values``) where that is declared rather than observed.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    answer: str
+    kind: str | None = None
+
+    def output(self, name: str) -> Tensor:
+        """Return an output by its name."""
+        return next(tensor for tensor in self.outputs if tensor.name == name)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What was asked: source, SHA-256 of every file, runtime, and the device really used."""
+
+    source: str
+    sha256: Mapping[str, str]
+    runtime: str
+    device: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How rows may be cut: rows per forward pass, and the batch size where it is fixed."""
+
+    rows_per_run: int
+    fixed_batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """How features are hidden in one input: put background rows in the hidden cells.
+
+    x : one value per input, without the batch axis; labels : feature number per cell, -1 where a
+    cell is never hidden; background : B rows per input.
+    """
+
+    x: Rows
+    labels: Rows
+    background: Rows
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What is read from the outputs: output name, column indices, scale, and the output's kind."""
+
+    output: str
+    indices: tuple[int, ...]
+    scale: str
+    kind: str
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that answers forward passes."""
+
+    @property
+    def signature(self) -> Signature:
+        """Named inputs and outputs."""
+
+    @property
+    def identity(self) -> Identity:
+        """Digests, runtime and device, for evidence."""
+
+    @property
+    def limits(self) -> Limits:
+        """How rows may be cut."""
+
+    def predict(self, rows: Rows) -> Rows:
+        """Run one forward pass of at most ``limits.rows_per_run`` rows."""
+
+
+Source = str | Path | Model | Callable[[np.ndarray], np.ndarray]
+
+
+def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] | None = None) -> Model:
+    """Open what answers forward passes.
+
+    Parameters
+    ----------
+    source : a model file, a URL, a Python function float32 (n, ...) -> (n, outputs), or a Model
+        (returned as it is). Adapters are found through the entry-point group ``blackbox.models``.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. What was really used is in ``identity``.
+    options : settings of the adapter, see its own documentation, for example
+        ``{"output": "probabilities", "classes": ["no", "yes"]}`` or ``{"shape": (8,)}``.
+
+    Raises
+    ------
+    RequestError : no such file, or an unknown device or option.
+    ModelError : the file is there and no adapter can load it.
+
+    Examples
+    --------
+    >>> model = open_model(lambda x: x.sum(axis=1), options={"shape": (3,)})
+    >>> model.signature.inputs[0].shape
+    ('batch', 3)
+    """
+    if isinstance(source, Model):
+        return source
+    opened: Model = _adapter(source).load()(source, device, dict(options or {}))
+    return opened
+
+
+def _adapter(source: object) -> EntryPoint:
+    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    key = "function" if callable(source) else _key(str(source))
+    if key in known:
+        return known[key]
+    files = ", ".join(f".{name}" for name in sorted(known) if name != "function")
+    kind = type(source).__name__ if not isinstance(source, (str, Path)) else f"{str(source)!r}"
+    raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
+
+
+def _key(source: str) -> str:
+    scheme = urlparse(source).scheme
+    if "://" in source:
+        return scheme
+    path = Path(source)
+    if not path.exists():
+        raise missing_file(path, "model")
+    if path.is_dir():
+        found = ", ".join(sorted(p.name for p in path.glob("*.onnx"))) or "none"
+        raise RequestError(f"{source} is a folder; name the model file in it (.onnx files: {found}).")
+    return path.suffix.lstrip(".").lower()
+
+
+def missing_file(path: Path, what: str) -> RequestError:
+    """Build the error for a file that is not there, naming the nearest one beside it."""
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    where = "" if path.parent.is_dir() else f" The folder {path.parent} does not exist either."
+    return RequestError(f"There is no {what} file {path}.{where}{nearest(path.name, beside)}")

@@ -1,0 +1,1 @@
+"""The cellar: arrays in, arrays out; nothing here knows of models, games or files."""

@@ -1,0 +1,86 @@
+"""Weighted linear models with several targets at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A weighted linear model: ``values ~ design @ coefficients + intercept``.
+
+    coefficients : Float[np.ndarray, "d t"]; intercept : Float[np.ndarray, "t"];
+    r2 : Float[np.ndarray, "t"], the weighted coefficient of determination (1 where the values
+    are constant and fitted exactly).
+    """
+
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    r2: np.ndarray
+
+
+def efficient_regression(
+    masks: np.ndarray, weights: np.ndarray, values: np.ndarray, base: np.ndarray, full: np.ndarray
+) -> np.ndarray:
+    """Fit an additive game whose parts sum to ``full - base``.
+
+    Minimise sum_S w(S) (v(S) - base - sum_{i in S} phi_i)^2 subject to sum_i phi_i = full - base,
+    by eliminating the last feature through the constraint (Lundberg and Lee 2017, section 4.1).
+
+    Parameters
+    ----------
+    masks : Bool[np.ndarray, "n d"], neither empty nor full.
+    weights : Float[np.ndarray, "n"].
+    values : Float[np.ndarray, "n t"].
+    base, full : Float[np.ndarray, "t"].
+
+    Returns
+    -------
+    Float[np.ndarray, "d t"]
+
+    Raises
+    ------
+    np.linalg.LinAlgError : the masks do not determine every feature.
+    """
+    z = masks.astype(float)
+    design = z[:, :-1] - z[:, -1:]
+    response = values - base - z[:, -1:] * (full - base)
+    weighted = design * weights[:, None]
+    gram = weighted.T @ design
+    if np.linalg.matrix_rank(gram, hermitian=True) < len(gram):
+        raise np.linalg.LinAlgError("the masks do not determine every feature")
+    free = np.linalg.solve(gram, weighted.T @ response)
+    return np.concatenate([free, (full - base - free.sum(axis=0))[None]])
+
+
+def weighted_ridge(design: np.ndarray, weights: np.ndarray, values: np.ndarray, alpha: float) -> Fit:
+    """Fit ridge regression with an unpenalised intercept.
+
+    Minimise sum_j w_j (y_j - x_j.b - c)^2 + alpha ||b||^2: centre by the weighted means, then
+    solve the normal equations of whichever side is smaller.
+
+    Parameters
+    ----------
+    design : Float[np.ndarray, "n d"]; weights : Float[np.ndarray, "n"], not all zero;
+    values : Float[np.ndarray, "n t"]; alpha : penalty, 0 for least squares of minimal norm.
+    """
+    share = weights / weights.sum()
+    centre_x, centre_y = share @ design, share @ values
+    root = np.sqrt(weights)[:, None]
+    x, y = (design - centre_x) * root, (values - centre_y) * root
+    coefficients = _ridge(x, y, alpha)
+    total = (y**2).sum(axis=0)
+    missed = ((y - x @ coefficients) ** 2).sum(axis=0)
+    r2 = 1 - np.divide(missed, total, out=np.zeros_like(total), where=total > 0)
+    return Fit(coefficients, centre_y - centre_x @ coefficients, r2)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    n, d = x.shape
+    if alpha == 0:
+        return np.asarray(np.linalg.lstsq(x, y, rcond=None)[0])
+    if d <= n:
+        return np.asarray(np.linalg.solve(x.T @ x + alpha * np.eye(d), x.T @ y))
+    return np.asarray(x.T @ np.linalg.solve(x @ x.T + alpha * np.eye(n), y))

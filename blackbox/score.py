@@ -1,0 +1,182 @@
+"""What is asked of a model's output, and the only caller of ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from blackbox.errors import BudgetSpent, ModelError, RequestError, unknown
+from blackbox.model import Model, Readout, Rows
+from blackbox.numerics import links
+
+_NUMPY = {"string": "object", "bfloat16": "float32"}
+
+Target = int | str | Sequence[int | str] | None
+
+
+@dataclass
+class Ledger:
+    """The one notebook of a question: rows and calls spent, the most allowed, who watches."""
+
+    rows: int = 0
+    calls: int = 0
+    most: int | None = None
+    observer: Callable[[int], None] | None = field(default=None, repr=False)
+
+    def spend(self, rows: int) -> None:
+        """Note one forward pass before it is made.
+
+        Raises
+        ------
+        BudgetSpent : the pass would exceed the rows allowed.
+        """
+        if self.most is not None and self.rows + rows > self.most:
+            raise BudgetSpent(
+                f"The row budget of {self.most:,} is spent ({self.rows:,} rows used): raise it, or "
+                "ask for fewer methods, cases or masks."
+            )
+        self.rows += rows
+        self.calls += 1
+        if self.observer is not None:
+            self.observer(rows)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A model narrowed to the numbers being asked about.
+
+    Called with named rows it returns Float64[np.ndarray, "n t"]: the readout's columns on its
+    scale. It cuts rows by the model's limits, counts them, and refuses outputs that are not finite.
+    """
+
+    model: Model
+    readout: Readout
+    ledger: Ledger
+
+    def __call__(self, rows: Rows) -> np.ndarray:
+        return self.read(forward(self.model, rows, self.readout.output, self.ledger))
+
+    def read(self, outputs: np.ndarray) -> np.ndarray:
+        """Put raw outputs Float[np.ndarray, "n c"] on the scale and keep the asked columns."""
+        readout = self.readout
+        if readout.indices and max(readout.indices) >= outputs.shape[1]:
+            raise RequestError(
+                f"Target {max(readout.indices)} does not exist: output {readout.output!r} has "
+                f"{outputs.shape[1]} columns, numbered from 0."
+            )
+        scaled = links.read(outputs, readout.kind, readout.scale)[:, list(readout.indices)]
+        if not np.isfinite(scaled).all():
+            raise ModelError(
+                f"The score is infinite on the {readout.scale} scale, because the model returned a "
+                "probability of exactly 0 or 1: ask for the raw or probability scale."
+            )
+        return scaled
+
+
+def forward(model: Model, rows: Rows, output: str, ledger: Ledger) -> np.ndarray:
+    """Run rows through the model in pieces of at most its limit.
+
+    Returns
+    -------
+    Float64[np.ndarray, "n c"]: one output, all trailing axes flattened.
+
+    Raises
+    ------
+    ModelError : the output is missing, has another number of rows, is text, or is not finite.
+    """
+    n = len(next(iter(rows.values())))
+    most = model.limits.rows_per_run
+    rows = {
+        tensor.name: rows[tensor.name].astype(_NUMPY.get(tensor.dtype, tensor.dtype), copy=False)
+        for tensor in model.signature.inputs
+    }
+    pieces = []
+    for start in range(0, n, most):
+        piece = {name: array[start : start + most] for name, array in rows.items()}
+        ledger.spend(min(most, n - start))
+        pieces.append(_checked(model.predict(piece), output, min(most, n - start)))
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
+    if output not in outputs:
+        raise ModelError(f"The model returned no output {output!r}, only {', '.join(outputs)}.")
+    array = np.asarray(outputs[output])
+    if array.ndim == 0 or len(array) != n:
+        raise ModelError(f"The model returned shape {array.shape} in {output!r} for {n} rows.")
+    if array.dtype.kind not in "fiub":
+        raise ModelError(f"Output {output!r} holds text, not numbers: name another output.")
+    table = array.reshape(n, -1).astype(np.float64)
+    if not np.isfinite(table).all():
+        row = int(np.argwhere(~np.isfinite(table))[0][0])
+        raise ModelError(
+            f"The model returned {table[row].tolist()[0] if table.shape[1] == 1 else 'a NaN or infinity'} "
+            f"in output {output!r}: a score that is not a number cannot be explained."
+        )
+    return table
+
+
+def choose_readout(
+    model: Model, outputs: np.ndarray, target: Target, scale: str, labels: Sequence[str] = ()
+) -> Readout:
+    """Decide what to read from outputs that were seen once.
+
+    Parameters
+    ----------
+    outputs : Float[np.ndarray, "n c"], the model's answer to the input in question.
+    target : column number, class name or a list of them; None = the predicted class, or the only
+        column.
+    scale : one of ``links.SCALES``. labels : class names, where the model has none of its own.
+
+    Raises
+    ------
+    RequestError : unknown target or scale, or a scale that the output does not have.
+    """
+    signature = model.signature
+    if scale not in links.SCALES:
+        raise unknown("scale", scale, links.SCALES)
+    kind = signature.kind or links.detect_kind(outputs)
+    if kind == links.VALUES and scale in ("probability", "logit"):
+        raise RequestError(
+            f"The scale {scale!r} needs a classifier, but output {signature.answer!r} holds values; "
+            "declare its kind (probabilities or logits) if it is one, or ask for the raw scale."
+        )
+    # a regression has no log-probability: the derivative methods' default falls back to the value
+    effective = "raw" if kind == links.VALUES else scale
+    indices = target_indices(target, outputs, labels or output_labels(model, outputs.shape[1]))
+    return Readout(signature.answer, indices, effective, kind)
+
+
+def output_labels(model: Model, columns: int) -> tuple[str, ...]:
+    """Return the names of an output's columns: class names where known, else their numbers."""
+    labels = model.signature.output(model.signature.answer).labels
+    if len(labels) == columns:
+        return labels
+    return (model.signature.answer,) if columns == 1 else tuple(map(str, range(columns)))
+
+
+def target_indices(target: Target, outputs: np.ndarray, labels: Sequence[str]) -> tuple[int, ...]:
+    """Turn a target as a person says it into column numbers."""
+    if target is None:
+        return (int(outputs.mean(axis=0).argmax()),)
+    if isinstance(target, (list, tuple)):
+        if not target:
+            raise RequestError("The list of targets is empty.")
+        found = tuple(_index(one, labels) for one in target)
+        if len(set(found)) < len(found):
+            raise RequestError(f"A target is named twice in {list(target)}.")
+        return found
+    return (_index(target, labels),)
+
+
+def _index(target: object, labels: Sequence[str]) -> int:
+    if isinstance(target, (int, np.integer)) and not isinstance(target, bool):
+        if 0 <= target < len(labels):
+            return int(target)
+        last = len(labels) - 1
+        raise RequestError(f"Target {target} does not exist: the output's columns are 0 to {last}.")
+    if isinstance(target, str) and target in labels:
+        return list(labels).index(target)
+    raise unknown("target", target, labels)
