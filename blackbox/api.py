@@ -15,7 +15,7 @@ from blackbox.explanation import Explanation
 from blackbox.features import Features, choose, from_labels
 from blackbox.inputs import conform
 from blackbox.model import Model, Rows, Source, open_model
-from blackbox.score import Target
+from blackbox.score import Ledger, Target
 
 
 def explain(
@@ -71,11 +71,12 @@ def case(
     x: object,
     features: Features | np.ndarray | Mapping[str, np.ndarray] | None = None,
     background: object = None,
-    **limits: Any,
+    ledger: Ledger | None = None,
 ) -> Case:
     """Make one input fit the model and build the Case that methods are asked about."""
     rows = conform(model.signature, x)
-    return Case(model, rows, _features(features, rows), accept(_array(background), rows), **limits)
+    accepted = accept(_array(background), rows)
+    return Case(model, rows, _features(features, rows), accepted, ledger or Ledger())
 
 
 def _method(method: object) -> methods.Method:

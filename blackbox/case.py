@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,23 +17,21 @@ from blackbox.methods import Method
 from blackbox.model import Model, Rows
 from blackbox.score import Ledger, Score, Target, choose_readout, forward, output_labels
 
-Observer = Callable[[int], None]
-
 
 @dataclass(frozen=True)
 class Case:
     """One input with everything that is needed to ask about it.
 
     Methods that are asked about the same case share what they have learnt: the model's answer to
-    the input, and a memory of masks per targets and scale.
+    the input, and a memory of masks per targets and scale. ``ledger`` counts the rows that were
+    really spent on the case, and may limit them.
     """
 
     model: Model
     x: Rows
     features: Features
     background: Background
-    most_rows: int | None = None
-    observer: Observer | None = None
+    ledger: Ledger = field(default_factory=Ledger, repr=False)
     memories: dict[tuple[tuple[int, ...], str], Memory] = field(default_factory=dict, repr=False)
     answers: list[np.ndarray] = field(default_factory=list, repr=False)
 
@@ -55,9 +52,13 @@ class Case:
             raise error.within(self._context(method)) from None
         return dataclasses.replace(played, seed=seed, provenance=self._provenance(game))
 
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the answer's columns; the input must have been asked about before."""
+        return output_labels(self.model, self.answers[0].shape[1])
+
     def game(self, target: Target, scale: str) -> Game:
         """Ask the model for the input itself, once, and build the game about the target."""
-        ledger = Ledger(most=self.most_rows, observer=self.observer)
+        ledger = Ledger(above=self.ledger)
         tally = Tally()
         outputs = self._answer(ledger, tally)
         readout = choose_readout(self.model, outputs, target, scale)

@@ -18,12 +18,13 @@ Target = int | str | Sequence[int | str] | None
 
 @dataclass
 class Ledger:
-    """The one notebook of a question: rows and calls spent, the most allowed, who watches."""
+    """A notebook: rows and calls spent, the most allowed, who watches, and the notebook above it."""
 
     rows: int = 0
     calls: int = 0
     most: int | None = None
     observer: Callable[[int], None] | None = field(default=None, repr=False)
+    above: Ledger | None = field(default=None, repr=False)
 
     def spend(self, rows: int) -> None:
         """Note one forward pass before it is made.
@@ -37,6 +38,8 @@ class Ledger:
                 f"The row budget of {self.most:,} is spent ({self.rows:,} rows used): raise it, or "
                 "ask for fewer methods, cases or masks."
             )
+        if self.above is not None:
+            self.above.spend(rows)
         self.rows += rows
         self.calls += 1
         if self.observer is not None:

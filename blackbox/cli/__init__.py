@@ -1,5 +1,76 @@
-"""The doors."""
+"""The doors: click commands that parse, call and print, one file per verb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from blackbox import __version__
+from blackbox.cli.audit import audit
+from blackbox.cli.explain import explain
+from blackbox.cli.init import init
+from blackbox.cli.inspect import inspect
+from blackbox.cli.methods import methods
+from blackbox.errors import BlackboxError, nearest
+
+
+class Told(click.ClickException):
+    """One of our errors, as click shows it and with its own exit code."""
+
+    def __init__(self, error: BlackboxError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it off the instance
+
+
+class Doors(click.Group):
+    """A group that tells our errors as one paragraph and suggests the nearest verb."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BlackboxError as error:
+            raise Told(error) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            verbs = self.list_commands(ctx)
+            raise click.UsageError(
+                f"No such command {args[0]!r}.{nearest(args[0], verbs)} Commands: {', '.join(verbs)}.", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="blackbox")
+def cli() -> None:
+    r"""Explain and audit ONNX models that cannot be opened, by forward passes alone.
+
+    \b
+    Start here:
+      blackbox inspect MODEL                  what the file is and takes
+      blackbox init MODEL --data rows.csv     write a plan for it
+      blackbox audit audit.yaml               explain, check, report
+
+    Exit codes: 0 passed, 1 a check failed, 2 a wrong request, 3 the model's side.
+    """
+
+
+for verb in (inspect, explain, init, audit, methods):
+    cli.add_command(verb)
 
 
 def main() -> None:
-    """Run."""
+    """Run the command line; Ctrl-C ends with 130 and nothing half-written."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. Nothing was written.", err=True)
+        raise SystemExit(130) from None

@@ -154,10 +154,22 @@ def _per_cell(x: Mapping[str, np.ndarray], names: Sequence[str] | None) -> Featu
 
 
 def _cell_names(x: Mapping[str, np.ndarray]) -> list[str]:
-    several, found = len(x) > 1, []
+    found = []
     for name, array in x.items():
-        stem = name if several else ("pixel " if array.ndim > 1 else "x")
+        axes = picture_axes(array.shape) if len(x) == 1 else None
+        channels = array.size // (array.shape[axes[0]] * array.shape[axes[1]]) if axes else 1
         for index in np.ndindex(array.shape):
-            spot = ",".join(map(str, index))
-            found.append((f"{name}[{spot}]" if spot else name) if several else f"{stem}{spot}")
+            if axes is None:
+                found.append(_plain_name(name, index, len(x) > 1))
+            else:
+                channel = [f" channel {i}" for axis, i in enumerate(index) if axis not in axes]
+                pixel = f"pixel {index[axes[0]]},{index[axes[1]]}"
+                found.append(pixel + (channel[0] if channels > 1 else ""))
     return found
+
+
+def _plain_name(name: str, index: tuple[int, ...], several: bool) -> str:
+    spot = ",".join(map(str, index))
+    if several:
+        return f"{name}[{spot}]" if spot else name
+    return f"x{spot}" if len(index) == 1 else f"cell {spot}"

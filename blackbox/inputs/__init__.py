@@ -1,9 +1,8 @@
 """The door for data: files and loose values become named arrays that fit a model's signature."""
 
-from blackbox.inputs.arrays import conform, read_arrays
-from blackbox.inputs.images import ImageSpec, read_image
-from blackbox.inputs.table import Table, read_table, table_rows
+from blackbox.inputs.arrays import conform
+from blackbox.inputs.dataset import Dataset, DataSpec, read_dataset
+from blackbox.inputs.images import ImageSpec
+from blackbox.inputs.table import read_table, same_columns
 
-__all__ = [
-    "ImageSpec", "Table", "conform", "read_arrays", "read_image", "read_table", "table_rows",
-]  # fmt: skip
+__all__ = ["DataSpec", "Dataset", "ImageSpec", "conform", "read_dataset", "read_table", "same_columns"]

@@ -1,0 +1,23 @@
+"""Findings: what must hold before an explanation is trusted, each with a formula and a threshold."""
+
+from blackbox.checks.finding import Check, Finding, Subject
+from blackbox.checks.quality import Additivity, Agreement, Fidelity, LocalFit, Stability, Sufficiency
+from blackbox.checks.trust import Determinism, Omission, Outcomes, Protected
+
+__all__ = ["CHECKS", "DEFAULT", "Check", "Finding", "Subject"]
+
+CHECKS: dict[str, type[Check]] = {
+    "determinism": Determinism,
+    "omission": Omission,
+    "outcomes": Outcomes,
+    "additivity": Additivity,
+    "sufficiency": Sufficiency,
+    "fidelity": Fidelity,
+    "agreement": Agreement,
+    "local_fit": LocalFit,
+    "stability": Stability,
+    "protected": Protected,
+}
+
+DEFAULT = tuple(name for name in CHECKS if name != "protected")
+"""What an audit checks unless its plan says otherwise; ``protected`` needs to be told the names."""

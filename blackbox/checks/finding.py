@@ -1,0 +1,84 @@
+"""What a check is, what it looks at, and the finding that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+
+from blackbox.case import Case
+from blackbox.explanation import Explanation
+from blackbox.methods import Method
+
+Status = Literal["passed", "warned", "failed"]
+GATES = ("warn", "fail")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check of one case: its status, the sentence a person reads, and the number behind it."""
+
+    check: str
+    case: str
+    status: Status
+    sentence: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A case with what its methods answered, for one target. asked : the methods as they were set."""
+
+    id: str
+    case: Case
+    explanations: Mapping[str, Explanation]
+    asked: Mapping[str, tuple[Method, str | None]]
+    target: int | str | None
+    seed: int
+
+
+class Check(Protocol):
+    """Settings with one verb; ``gate`` says whether not holding fails the audit or only warns."""
+
+    name: ClassVar[str]
+
+    @property
+    def gate(self) -> str:
+        """``fail`` or ``warn``."""
+
+    def examine(self, subject: Subject) -> list[Finding]:
+        """Return one finding per statement; none where the check does not apply."""
+
+
+def judge(
+    check: Check, subject: Subject, holds: bool, sentence: str, value: float | None, threshold: float | None
+) -> Finding:
+    """Write a finding whose status follows from the check's gate."""
+    broken: Status = "failed" if check.gate == "fail" else "warned"
+    return Finding(check.name, subject.id, "passed" if holds else broken, sentence, value, threshold)
+
+
+def attributions(subject: Subject) -> dict[str, np.ndarray]:
+    """Return the values of every method that gave each feature a number of its own."""
+    return {
+        name: explanation.values
+        for name, explanation in subject.explanations.items()
+        if name != "sis" and np.isfinite(explanation.values).all() and np.ptp(explanation.values) > 0
+    }
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation, ties sharing their mean rank; 0 where one side is constant."""
+    ranks = [_ranks(values) for values in (a, b)]
+    if np.ptp(ranks[0]) == 0 or np.ptp(ranks[1]) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[inverse])

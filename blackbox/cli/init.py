@@ -1,0 +1,41 @@
+"""``blackbox init``: a working plan for one's own model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackbox.cli import options
+from blackbox.errors import RequestError
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", required=True, type=click.Path(path_type=Path),
+              help="Rows to explain: a table, arrays, a picture or a folder of pictures.")  # fmt: skip
+@click.option("-o", "--plan", type=click.Path(path_type=Path), default=Path("audit.yaml"), show_default=True,
+              help="Where to write the plan.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a plan that is there already.")
+@options.add(options.MODEL)
+@options.add(options.DATA)
+def init(
+    model: str, data: Path, plan: Path, force: bool, device: str, output: str | None, kind: str | None,
+    class_names: Path | None, batch_size: int | None, threads: int | None, **reading: Any,
+) -> None:  # fmt: skip
+    """Write a plan that audits MODEL on your own data, with comments on what to check."""
+    from blackbox.draft import draft
+    from blackbox.files import written
+    from blackbox.plan import load_plan
+
+    if plan.exists() and not force:
+        raise RequestError(f"{plan} exists already: name another file with -o, or add --force.")
+    opened = options.model_from(model, device, output=output, kind=kind, class_names=class_names,
+                                batch_size=batch_size, threads=threads)  # fmt: skip
+    text = draft(opened, data, options.data_from(**reading), plan, class_names)
+    with written(plan) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        load_plan(temporary)  # what is written must be readable
+    checks = text.count("# CHECK")
+    click.echo(f"wrote {plan}; {checks} lines say CHECK. Then run: blackbox audit {plan}", err=True)

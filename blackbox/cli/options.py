@@ -1,0 +1,103 @@
+"""Options that several verbs share, and how their text becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from blackbox.errors import RequestError
+from blackbox.inputs import DataSpec, ImageSpec
+from blackbox.materials import class_names
+from blackbox.model import Model, open_model
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MODEL = [
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--output", "output", help="Output to ask; default: the last floating-point one."),
+    click.option("--kind", help="What it holds: probabilities, logits or values; default: observed."),
+    click.option("--class-names", type=click.Path(path_type=Path), help="Text file, one class a line."),
+    click.option("--batch-size", type=int, help="Rows per forward pass; default: by rule."),
+    click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
+]
+DATA = [
+    click.option("--id", "id_column", help="Column that names the rows."),
+    click.option("--columns", help="Input columns in the model's order, separated by commas."),
+    click.option("--not-input", multiple=True, help="Column that is no model input; repeatable."),
+    click.option("--size", help="Picture size HEIGHTxWIDTH; default: the model's."),
+    click.option("--layout", help="NCHW, NHWC or NHW; default: from the model."),
+    click.option("--mean", help="Picture mean per channel, for example 0.485,0.456,0.406."),
+    click.option("--std", help="Picture standard deviation per channel."),
+    click.option("--range", "span", help="What 0..255 becomes; default 0,1."),
+]
+
+
+def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+    """Return a decorator that adds a list of options, first one first in the help."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def model_from(model: str, device: str, **given: Any) -> Model:
+    """Open a model with the options of the command line."""
+    names = given.pop("class_names")
+    wanted = {**given, "classes": class_names(names) if names else None}
+    return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
+
+
+def data_from(
+    id_column: str | None, columns: str | None, not_input: tuple[str, ...], size: str | None,
+    layout: str | None, mean: str | None, std: str | None, span: str | None,
+) -> DataSpec:  # fmt: skip
+    """Return how data is read, from the options of the command line."""
+    low_high = numbers("--range", span) if span else (0.0, 1.0)
+    if len(low_high) != 2:
+        raise RequestError(f"--range needs two numbers such as 0,1; got {span!r}.")
+    image = ImageSpec(
+        pair("--size", size), layout, (low_high[0], low_high[1]),
+        numbers("--mean", mean) if mean else (0.0,), numbers("--std", std) if std else (1.0,),
+    )  # fmt: skip
+    listed = tuple(name.strip() for name in columns.split(",")) if columns else None
+    return DataSpec(listed, id_column, not_input, image)
+
+
+def pair(option: str, text: str | None) -> tuple[int, int] | None:
+    """Read ``7x7`` as (7, 7)."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+        raise RequestError(f"{option} needs HEIGHTxWIDTH, for example 224x224; got {text!r}.")
+    return int(parts[0]), int(parts[1])
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Read ``0.5,0.25`` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise RequestError(f"{option} needs numbers separated by commas; got {text!r}.") from None
+
+
+def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``key=value`` pairs; values are YAML, so 512, true, [3, 3] and 90% all work."""
+    import yaml
+
+    found = {}
+    for text in pairs:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise RequestError(f"--set needs key=value, for example --set budget=512; got {text!r}.")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            found[key.strip()] = value
+    return found

@@ -1,0 +1,1 @@
+"""The office: write and hash what an audit found."""

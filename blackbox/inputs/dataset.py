@@ -1,0 +1,127 @@
+"""Many inputs of one model: a table, arrays, one picture or a folder of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from blackbox.errors import RequestError, unknown
+from blackbox.inputs import images, table
+from blackbox.inputs.arrays import cast, conform, read_arrays
+from blackbox.inputs.images import ImageSpec, read_image
+from blackbox.model import Signature, missing_file
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows per input name, a name per row, and the names of the cells where columns have them.
+
+    files : the files that were read, in reading order.
+    """
+
+    ids: tuple[str, ...]
+    rows: Mapping[str, np.ndarray]
+    columns: tuple[str, ...]
+    files: tuple[Path, ...]
+    images: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row(self, position: int) -> dict[str, np.ndarray]:
+        """Return one input, without the batch axis."""
+        return {name: array[position] for name, array in self.rows.items()}
+
+    def position(self, which: int | str) -> int:
+        """Find a row by its number from 0, or by its name."""
+        if isinstance(which, str) and which in self.ids:
+            return self.ids.index(which)
+        try:
+            number = int(which)
+        except ValueError:
+            raise unknown("row", which, self.ids) from None
+        if not 0 <= number < len(self):
+            raise RequestError(f"Row {number} does not exist: the data has rows 0 to {len(self) - 1}.")
+        return number
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """How a file is read. columns : input columns in the model's order. id : column that names the
+    rows. not_inputs : columns that are no model inputs. image : what the model wants of pictures."""
+
+    columns: tuple[str, ...] | None = None
+    id: str | None = None
+    not_inputs: tuple[str, ...] = ()
+    image: ImageSpec = field(default_factory=ImageSpec)
+
+
+def read_dataset(path: Path, signature: Signature, spec: DataSpec | None = None) -> Dataset:
+    """Read rows for a model from .csv, .parquet, .npy, .npz, a picture, or a folder of pictures.
+
+    Raises
+    ------
+    RequestError : missing, unreadable, or not what the model takes.
+    """
+    spec = spec or DataSpec()
+    if not path.exists():
+        raise missing_file(path, "data")
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix in images.SUFFIXES:
+        return _pictures(path, signature, spec)
+    if suffix in table.SUFFIXES:
+        return _table(path, signature, spec)
+    if suffix in (".npy", ".npz"):
+        return _arrays(path, signature)
+    known = ", ".join((*table.SUFFIXES, ".npy", ".npz", *images.SUFFIXES))
+    raise RequestError(f"{path} cannot be read as data: known are {known} and folders of pictures.")
+
+
+def _table(path: Path, signature: Signature, spec: DataSpec) -> Dataset:
+    read = table.read_table(path)
+    given = (*spec.not_inputs, *([spec.id] if spec.id else []))
+    for name in given:
+        read.column(name)
+    rows, names = table.table_rows(read, signature, spec.columns, given)
+    return Dataset(_ids(read, names, spec.id), rows, tuple(names), (path,))
+
+
+def _ids(read: table.Table, inputs: Sequence[str], asked: str | None) -> tuple[str, ...]:
+    """Take the asked column, else the first other column without repeats, else row numbers."""
+    others = [name for name in read.columns if name not in inputs]
+    distinct = [name for name in others if len(set(read.columns[name].tolist())) == len(read)]
+    column = asked or (distinct[0] if distinct else None)
+    if column is None:
+        return tuple(map(str, range(len(read))))
+    values = tuple(map(str, read.columns[column].tolist()))
+    if len(set(values)) < len(values):
+        raise RequestError(f"Column {column!r} cannot name the rows: it holds a value twice.")
+    return values
+
+
+def _arrays(path: Path, signature: Signature) -> Dataset:
+    arrays = read_arrays(path, signature)
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) != 1 or counts == {0}:
+        raise RequestError(
+            f"{path} needs at least one row, and as many in every input; got {sorted(counts)}."
+        )
+    first = conform(signature, {name: array[0] for name, array in arrays.items()})
+    tensors = {tensor.name: tensor for tensor in signature.inputs}
+    rows = {name: cast(tensors[name], array) for name, array in arrays.items()}
+    return Dataset(tuple(map(str, range(counts.pop()))), {name: rows[name] for name in first}, (), (path,))
+
+
+def _pictures(path: Path, signature: Signature, spec: DataSpec) -> Dataset:
+    files = (
+        [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in images.SUFFIXES)
+    )
+    if not files:
+        raise RequestError(f"The folder {path} holds no pictures ({', '.join(images.SUFFIXES)}).")
+    tensor = signature.inputs[0]
+    stack = np.stack([read_image(file, signature, spec.image) for file in files])
+    conform(signature, {tensor.name: stack[0]})
+    return Dataset(tuple(p.stem for p in files), {tensor.name: cast(tensor, stack)}, (), tuple(files), True)
