@@ -1,0 +1,80 @@
+"""Write the generated parts of the documents: the README's table of methods and docs/cli.md.
+
+Run it from the top of the checkout: ``python docs/generate.py``; with ``--check`` it writes nothing
+and ends with 1 when something is out of date.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from blackbox.checks import CHECKS
+from blackbox.cli import cli
+from blackbox.cli.methods import table
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH = 100
+
+
+def help_pages() -> str:
+    """Return every command's help as one Markdown page."""
+    pages = ["# The command line", "", "Generated from the code by `python docs/generate.py`."]
+    root = click.Context(cli, info_name="blackbox", max_content_width=WIDTH, terminal_width=WIDTH)
+    pages += ["", "```", cli.get_help(root), "```"]
+    for name in cli.list_commands(root):
+        command = cli.commands[name]
+        context = click.Context(
+            command, info_name=name, parent=root, max_content_width=WIDTH, terminal_width=WIDTH
+        )
+        pages += ["", f"## blackbox {name}", "", "```", command.get_help(context), "```"]
+    return "\n".join(line.rstrip() for line in "\n".join(pages).splitlines()) + "\n"
+
+
+def check_pages() -> str:
+    """Return the checks, with formula, default and cost, as one Markdown page."""
+    pages = ["# Checks", "", "Generated from the code by `python docs/generate.py`. Every check takes"]
+    pages += ["`gate: warn` or `gate: fail`; a failed gate makes `blackbox audit` end with 1."]
+    for name, cls in CHECKS.items():
+        doc = " ".join((cls.__doc__ or "").split())
+        pages += ["", f"## {name}", "", doc]
+    return "\n".join(pages) + "\n"
+
+
+def with_section(text: str, name: str, content: str) -> str:
+    """Replace what stands between a document's markers."""
+    pattern = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
+    return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.S)
+
+
+def documents() -> dict[Path, str]:
+    """Return every generated file with the text that it should hold."""
+    readme = ROOT / "README.md"
+    return {
+        readme: with_section(readme.read_text(encoding="utf-8"), "methods", table()),
+        ROOT / "docs" / "cli.md": help_pages(),
+        ROOT / "docs" / "checks.md": check_pages(),
+    }
+
+
+def stale() -> list[Path]:
+    """Return the generated files that are out of date."""
+    return [p for p, text in documents().items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+
+
+def main() -> None:
+    """Write what is out of date, or only say so."""
+    found = stale()
+    if "--check" in sys.argv:
+        for path in found:
+            click.echo(f"out of date: {path.relative_to(ROOT)}; run python docs/generate.py", err=True)
+        sys.exit(bool(found))
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
