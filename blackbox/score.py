@@ -73,7 +73,7 @@ class Score:
         if not np.isfinite(scaled).all():
             raise ModelError(
                 f"The score is infinite on the {readout.scale} scale, because the model returned a "
-                "probability of exactly 0 or 1: ask for the raw or probability scale."
+                "probability of exactly 0 or 1: ask for the raw, probability or log-probability scale."
             )
         return scaled
 

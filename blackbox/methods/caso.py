@@ -212,7 +212,7 @@ def _feature_scales(game: Game) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _is_flat(slopes: Slopes) -> bool:
     """No feature moves the score, or at least half of those that do move it by jumps."""
-    return not slopes.moves.any() or bool(slopes.responds[slopes.moves].mean() <= 0.5)
+    return not slopes.moves.any() or bool(slopes.jumps[slopes.moves].mean() >= 0.5)
 
 
 def _require_floats(game: Game) -> None:

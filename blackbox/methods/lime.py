@@ -30,9 +30,9 @@ class Lime:
     Table form: columns are drawn from the background's own distribution. With ``discretize`` the
     interpretable feature is "in the same quartile", and values are drawn from a truncated normal of
     that quartile; without it, from a normal with the column's mean and deviation, and the feature is
-    the scaled value. A feature of several columns (a one-hot group), or of text, is drawn as one of
-    the background's combinations, and its interpretable feature is "the same combination". D is
-    Euclidean.
+    the scaled value. A feature of several columns (a one-hot group), of text, or with two values at the
+    most is drawn as one of the background's combinations, and its interpretable feature is "the same
+    combination". D is Euclidean.
 
     Mask form (pictures, or any features): every feature is hidden with probability 1/2; D is the
     cosine distance of the mask from the full one.
@@ -166,11 +166,9 @@ def _rows(game: Game, drawn: list[np.ndarray]) -> dict[str, np.ndarray]:
         filled = np.repeat(array[None].astype(object), len(drawn[0]), axis=0)
         rows[name] = filled
     taken = dict.fromkeys(range(game.d), 0)
-    for name, array in game.x.items():
+    for name in game.x:
         for cell, label in enumerate(game.features.labels[name].tolist()):
             if label >= 0:
                 rows[name][:, cell] = drawn[label][:, taken[label]]
                 taken[label] += 1
-        if array.dtype.kind in "iu":
-            rows[name] = np.rint(rows[name].astype(float))
     return {name: rows[name].astype(array.dtype) for name, array in game.x.items()}

@@ -68,6 +68,8 @@ class Occlusion:
         if self.stride is not None and self.window is None:
             raise RequestError("stride needs a window; without one, features are left out one by one.")
         for name, pair in (("window", self.window), ("stride", self.stride)):
+            if pair is not None and (not isinstance(pair, (tuple, list)) or len(pair) != 2):
+                raise RequestError(f"{name} needs two numbers, height and width; got {pair!r}.")
             for side in pair or ():
                 whole(name, side, 1)
 

@@ -113,7 +113,8 @@ class Sis:
     def _in_units(self, base: float, full: float) -> float:
         asked = Fraction(0.9) if self.threshold is None else self.threshold
         if isinstance(asked, Fraction):
-            return base + asked.value * (full - base)
+            # the whole fraction is the full score itself, not what rounding makes of it
+            return full if asked.value == 1 else base + asked.value * (full - base)
         assert not isinstance(asked, str)
         return float(asked)
 
@@ -132,7 +133,8 @@ class Sis:
             stacks.append(stack)
             scores.append(float(game(kept[None])[0, 0]))
             available &= ~kept
-            full = float(game(available[None])[0, 0])
+            if len(subsets) < (self.max_subsets or game.d):
+                full = float(game(available[None])[0, 0])
         return subsets, stacks, scores
 
 

@@ -57,7 +57,8 @@ def kernel_design(d: int, budget: int, rng: np.random.Generator) -> tuple[np.nda
     Sizes 1, 2, ... are enumerated together with their complements while the budget left, times
     the size's share of the kernel mass left, covers them; the rest of the budget draws sizes by
     their mass and uniform subsets, each with its complement. A repeated draw raises the weight of
-    its mask instead of costing another pass, and drawn weights share the kernel mass left over.
+    its mask instead of costing another pass, and drawn weights share the kernel mass left over. Should
+    a small budget's draw leave some feature undetermined, size 1 is enumerated after all.
 
     Parameters
     ----------
@@ -74,13 +75,11 @@ def kernel_design(d: int, budget: int, rng: np.random.Generator) -> tuple[np.nda
     Lundberg and Lee 2017, arXiv 1705.07874.
     """
     mass, paired = _mass_by_size(d)
-    complete, left = _complete_sizes(d, budget, mass, paired)
-    masks, weights = _enumerated(d, complete, mass, paired)
-    if complete < len(mass) and left > 0:
-        drawn, counts = _drawn(d, left, complete, mass, paired, rng)
-        masks = np.concatenate([masks, drawn])
-        weights = np.concatenate([weights, counts * mass[complete:].sum() / counts.sum()])
-    return masks, weights / weights.sum()
+    complete = _complete_sizes(d, budget, mass, paired)
+    masks, weights = _design(d, budget, complete, mass, paired, rng)
+    if complete == 0 and budget >= 2 * d and not _determined(masks):
+        return _design(d, budget, 1, mass, paired, rng)
+    return masks, weights
 
 
 def _mass_by_size(d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,18 +90,37 @@ def _mass_by_size(d: int) -> tuple[np.ndarray, np.ndarray]:
     return mass / mass.sum(), paired
 
 
-def _complete_sizes(d: int, budget: int, mass: np.ndarray, paired: np.ndarray) -> tuple[int, int]:
-    """Return how many sizes are enumerated and what is left of the budget after them."""
+def _design(
+    d: int, budget: int, complete: int, mass: np.ndarray, paired: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Enumerate the first sizes and draw the rest of the budget."""
+    masks, weights = _enumerated(d, complete, mass, paired)
+    left = budget - len(masks)
+    if complete < len(mass) and left > 0:
+        drawn, counts = _drawn(d, left, complete, mass, paired, rng)
+        masks = np.concatenate([masks, drawn])
+        weights = np.concatenate([weights, counts * mass[complete:].sum() / counts.sum()])
+    return masks, weights / weights.sum()
+
+
+def _determined(masks: np.ndarray) -> bool:
+    """The masks tell every feature's share of an additive game whose sum is known."""
+    differences = masks[:, :-1].astype(float) - masks[:, -1:]
+    return bool(np.linalg.matrix_rank(differences) == masks.shape[1] - 1)
+
+
+def _complete_sizes(d: int, budget: int, mass: np.ndarray, paired: np.ndarray) -> int:
+    """Return how many sizes are enumerated."""
     rest, left = mass.copy(), budget
     for index in range(len(mass)):
         count = comb(d, index + 1) * (2 if paired[index] else 1)
         # 1e-8: the allocation rule's own allowance for rounding, so that "exactly enough" counts
         if left * rest[index] / count < 1 - 1e-8:
-            return index, left
+            return index
         left -= count
         if rest[index] < 1:
             rest = rest / (1 - rest[index])
-    return len(mass), left
+    return len(mass)
 
 
 def _enumerated(d: int, complete: int, mass: np.ndarray, paired: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,20 +20,20 @@ NOISE = 8 * float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True)
 class Slopes:
-    """gradient : Float[np.ndarray, "k"]; responds : Bool[np.ndarray, "k"], where the score changes
-    in proportion to the step, as a derivative requires; moves : where it changes at all."""
+    """gradient : Float[np.ndarray, "k"]; moves : Bool[np.ndarray, "k"], where the score changes at all
+    within the step; jumps : where it does so in a jump, so that there is no slope."""
 
     gradient: np.ndarray
-    responds: np.ndarray
     moves: np.ndarray
+    jumps: np.ndarray
 
 
 def central_slopes(f: Function, steps: np.ndarray) -> Slopes:
     """Differentiate along each axis by central differences, and test that slopes exist.
 
-    g_i = [f(h_i e_i) - f(-h_i e_i)] / (2 h_i). The same is asked at a tenth of the step: a change
-    that vanishes or keeps its size there is a jump between flat pieces, not a slope. Costs 4k + 1
-    evaluations for k axes.
+    g_i = [f(h_i e_i) - f(-h_i e_i)] / (2 h_i). The same is asked at a tenth of the step. A smooth
+    function's change falls to between a tenth and, at an extreme, a hundredth of what it was; a change
+    that vanishes or keeps its size is a jump between flat pieces. Costs 4k + 1 evaluations for k axes.
 
     Parameters
     ----------
@@ -46,19 +46,15 @@ def central_slopes(f: Function, steps: np.ndarray) -> Slopes:
     up, down, up_near, down_near = scores[:-1].reshape(-1, 4).T - here
     noise = NOISE * max(1.0, abs(here))
     moves = np.maximum(np.abs(up), np.abs(down)) > noise
-    responds = _responds(up, up_near, noise) | _responds(down, down_near, noise)
-    return Slopes((up - down) / (2 * steps), responds, moves)
+    jumps = _jumps(up, up_near, noise) | _jumps(down, down_near, noise)
+    return Slopes((up - down) / (2 * steps), moves, moves & jumps)
 
 
-def _responds(far: np.ndarray, near: np.ndarray, noise: float) -> np.ndarray:
-    """A tenth of the step gives a clearly smaller change that is not nothing.
-
-    Where a tenth of the far change could not be told from noise, the far change alone speaks.
-    """
-    moved = np.abs(far) > noise
-    hidden = np.abs(far) < 20 * noise
-    scaled = (np.abs(near) > np.abs(far) / 100) & (np.abs(near) < np.abs(far) / 2)
-    return np.asarray(moved & (scaled | (hidden & (np.abs(near) < np.abs(far)))))
+def _jumps(far: np.ndarray, near: np.ndarray, noise: float) -> np.ndarray:
+    """Tell where a change kept its size at a tenth of the step, or vanished although noise is small."""
+    far, near = np.abs(far), np.abs(near)
+    # 200: a hundredth of the far change, at an extreme, must still stand out from the noise twofold
+    return np.asarray((far > noise) & ((near > 0.9 * far) | ((far > 200 * noise) & (near <= noise))))
 
 
 def hessian_vector(f: Function, vector: np.ndarray, steps: np.ndarray, reach: float) -> np.ndarray:

@@ -73,7 +73,9 @@ def weighted_ridge(design: np.ndarray, weights: np.ndarray, values: np.ndarray, 
     coefficients = _ridge(x, y, alpha)
     total = (y**2).sum(axis=0)
     missed = ((y - x @ coefficients) ** 2).sum(axis=0)
-    r2 = 1 - np.divide(missed, total, out=np.zeros_like(total), where=total > 0)
+    # centring a constant leaves rounding behind: that much variation is none
+    varies = total > (1e-14 * np.abs(values).max(initial=0.0)) ** 2 * weights.sum()
+    r2 = 1 - np.divide(missed, total, out=np.zeros_like(total), where=varies)
     return Fit(coefficients, centre_y - centre_x @ coefficients, r2)
 
 

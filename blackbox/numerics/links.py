@@ -8,6 +8,7 @@ PROBABILITIES = "probabilities"
 LOGITS = "logits"
 VALUES = "values"
 KINDS = (PROBABILITIES, LOGITS, VALUES)
+LEAST = float(np.finfo(np.float32).tiny)
 SCALES = ("raw", "probability", "logit", "log-probability")
 
 
@@ -39,26 +40,28 @@ def read(outputs: np.ndarray, kind: str, scale: str) -> np.ndarray:
 
     Returns
     -------
-    Float[np.ndarray, "n c"]; infinite where a probability is exactly 0 or 1 on a log scale.
+    Float[np.ndarray, "n c"]; infinite on the logit scale where a probability is exactly 0 or 1. The
+    logarithm of a given probability is that of at least 1.2e-38: below the smallest normal float32
+    number, a model cannot tell a probability from 0.
     """
     if scale == "raw":
         return outputs
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_p, log_q = _logs(outputs, kind)
-        if scale == "probability":
-            return np.asarray(np.exp(log_p))
-        return log_p - log_q if scale == "logit" else log_p
-
-
-def _logs(outputs: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return log p and log(1 - p) for every entry."""
     if kind == PROBABILITIES:
-        clipped = np.clip(outputs, 0.0, 1.0)
-        return np.log(clipped), np.log1p(-clipped)
-    if outputs.shape[1] == 1:
-        return -np.logaddexp(0.0, -outputs), -np.logaddexp(0.0, outputs)
-    total = _logsumexp(outputs)
-    return outputs - total, _log_of_the_others(outputs) - total
+        return _of_probabilities(np.clip(outputs, 0.0, 1.0), scale)
+    one = outputs.shape[1] == 1
+    if scale == "logit":
+        return outputs if one else outputs - _log_of_the_others(outputs)
+    log_p = -np.logaddexp(0.0, -outputs) if one else outputs - _logsumexp(outputs)
+    return np.asarray(np.exp(log_p)) if scale == "probability" else log_p
+
+
+def _of_probabilities(p: np.ndarray, scale: str) -> np.ndarray:
+    if scale == "probability":
+        return p
+    if scale == "log-probability":
+        return np.asarray(np.log(np.maximum(p, LEAST)))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _logsumexp(values: np.ndarray) -> np.ndarray:
@@ -67,7 +70,18 @@ def _logsumexp(values: np.ndarray) -> np.ndarray:
 
 
 def _log_of_the_others(outputs: np.ndarray) -> np.ndarray:
-    """Return log sum over the other columns of exp(output), without subtracting from one."""
-    columns = range(outputs.shape[1])
-    others = [_logsumexp(np.delete(outputs, column, axis=1)) for column in columns]
-    return np.concatenate(others, axis=1)
+    """Return, per column, log sum of exp over the other columns.
+
+    Subtracting one term from the sum is safe everywhere but at the largest column, which the sum of
+    the others may lack by many orders: there the others are summed by themselves.
+    """
+    rows, top = np.arange(len(outputs)), outputs.argmax(axis=1)
+    peak = outputs[rows, top][:, None]
+    parts = np.exp(outputs - peak)
+    rest = parts.sum(axis=1, keepdims=True) - parts
+    rest[rows, top] = 1.0  # replaced below
+    logs = peak + np.log(rest)
+    others = outputs.copy()
+    others[rows, top] = -np.inf
+    logs[rows, top] = _logsumexp(others)[:, 0]
+    return np.asarray(logs)

@@ -19,8 +19,18 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """One cell that holds numbers; anything else is drawn as a combination."""
-        return self.rows.shape[1] == 1 and not isinstance(self.x[0], str)
+        """One cell that holds more than two numbers; anything else is drawn as a combination.
+
+        Quartiles put both values of a yes/no column in one bin, where nobody would see it change.
+        """
+        if self.rows.shape[1] > 1 or isinstance(self.x[0], (str, bool)):
+            return False
+        return len({*self.rows[:, 0].tolist(), self.x[0]}) > 2
+
+    @property
+    def is_whole(self) -> bool:
+        """The model takes whole numbers here, so that draws are rounded."""
+        return isinstance(self.x[0], int)
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ def _normal(
     values, x = column.rows[:, 0].astype(float), float(column.x[0])
     mean, deviation = values.mean(), values.std() or 1.0
     drawn = rng.standard_normal(n) * deviation + (x if around_input else mean)
+    drawn = np.rint(drawn) if column.is_whole else drawn
     drawn[0] = x
     return (drawn - mean) / deviation, drawn.astype(object)[:, None]
 
@@ -78,6 +89,9 @@ def _binned(column: Column, n: int, rng: np.random.Generator) -> tuple[np.ndarra
     bins = rng.choice(len(share), size=n, p=share)
     drawn = _truncated_normal(values, home, edges, bins, rng)
     own = int(np.searchsorted(edges, x))
+    if column.is_whole:
+        drawn = np.rint(drawn)
+        bins = np.searchsorted(edges, drawn)
     bins[0], drawn[0] = own, x
     return (bins == own).astype(float), drawn.astype(object)[:, None]
 
