@@ -104,4 +104,5 @@ class Case:
             },
             "rows_per_run": self.model.limits.rows_per_run,
             "calls": game.score.ledger.calls,
+            "scores_at_least_logarithm": game.score.ledger.floored,
         }  # fmt: skip

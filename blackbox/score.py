@@ -18,10 +18,14 @@ Target = int | str | Sequence[int | str] | None
 
 @dataclass
 class Ledger:
-    """A notebook: rows and calls spent, the most allowed, who watches, and the notebook above it."""
+    """A notebook: rows and calls spent, the most allowed, who watches, and the notebook above it.
+
+    floored : scores that stand at the least logarithm because the model returned a probability of 0.
+    """
 
     rows: int = 0
     calls: int = 0
+    floored: int = 0
     most: int | None = None
     observer: Callable[[int], None] | None = field(default=None, repr=False)
     above: Ledger | None = field(default=None, repr=False)
@@ -69,6 +73,8 @@ class Score:
                 f"Target {max(readout.indices)} does not exist: output {readout.output!r} has "
                 f"{outputs.shape[1]} columns, numbered from 0."
             )
+        if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
+            self.ledger.floored += int((outputs[:, list(readout.indices)] < links.LEAST).sum())
         scaled = links.read(outputs, readout.kind, readout.scale)[:, list(readout.indices)]
         if not np.isfinite(scaled).all():
             raise ModelError(

@@ -241,7 +241,9 @@ def cosine_distance(a: np.ndarray, b: np.ndarray) -> float:
     return 1.0 if lengths == 0 else 1 - float(sum(v * w for v, w in zip(a, b, strict=True))) / lengths
 
 
-def ridge(design: np.ndarray, weights: np.ndarray, y: np.ndarray, alpha: float) -> tuple[np.ndarray, float, float]:
+def ridge(
+    design: np.ndarray, weights: np.ndarray, y: np.ndarray, alpha: float
+) -> tuple[np.ndarray, float, float]:
     """Coefficients, intercept and weighted R2 of scikit-learn's ridge (least squares for alpha 0)."""
     from sklearn.linear_model import LinearRegression, Ridge
 

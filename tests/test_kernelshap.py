@@ -4,12 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+import reference
 from numpy.testing import assert_allclose, assert_array_equal
+from toys import Counted
 
 import blackbox as bb
-import reference
 from blackbox.numerics.coalitions import every_coalition
-from toys import Counted
 
 
 def interacting(d, seed):
@@ -131,7 +131,9 @@ def test_a_budget_below_two_masks_per_feature_is_refused_with_the_number_that_wo
 def test_a_budget_of_two_masks_per_feature_is_enough(d, seed):
     # additive, so that any design that determines every feature gives the exact answer
     w = np.arange(1.0, d + 1)
-    found = bb.explain(lambda rows: (rows * w).sum(axis=1), np.ones(d), bb.KernelShap(budget=2 * d), seed=seed)
+    found = bb.explain(
+        lambda rows: (rows * w).sum(axis=1), np.ones(d), bb.KernelShap(budget=2 * d), seed=seed
+    )
     assert_allclose(found.values, w, rtol=1e-5)
 
 
@@ -164,7 +166,9 @@ def test_features_that_equal_the_background_get_zero_and_cost_nothing():
     assert_array_equal(found.values[still], 0)
 
     def v(kept):
-        return reference.hidden_score(reference.Question(f, x, background), {moving[i] for i in kept} | set(still))
+        return reference.hidden_score(
+            reference.Question(f, x, background), {moving[i] for i in kept} | set(still)
+        )
 
     assert_allclose(found.values[moving], reference.shapley_of_game(v, 4), atol=1e-12)
 

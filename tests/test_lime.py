@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import reference
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import kstest, truncnorm
+from toys import Counted
 
 import blackbox as bb
-import reference
 from blackbox import seeds
 from blackbox.model import Identity, Limits, Signature, Tensor
 from blackbox.numerics import neighbourhood, selection
 from blackbox.numerics.neighbourhood import Column, sample_columns
-from toys import Counted
 
 RNG = np.random.default_rng(8)
 X = np.array([0.7, -1.2, 2.0, 0.1])
@@ -99,7 +99,10 @@ def test_auto_is_table_with_several_background_rows_and_masks_otherwise():
     assert bb.explain(bent, X, bb.Lime(samples=20), background=BACKGROUND).details["form"] == "table"
     assert bb.explain(bent, X, bb.Lime(samples=20)).details["form"] == "masks"
     pictures = bb.explain(
-        lambda rows: rows.sum(axis=(1, 2)), np.ones((2, 2)), bb.Lime(samples=20), background=np.zeros((3, 2, 2))
+        lambda rows: rows.sum(axis=(1, 2)),
+        np.ones((2, 2)),
+        bb.Lime(samples=20),
+        background=np.zeros((3, 2, 2)),
     )
     assert pictures.details["form"] == "masks"
 
@@ -107,7 +110,12 @@ def test_auto_is_table_with_several_background_rows_and_masks_otherwise():
 @pytest.mark.parametrize(("x", "background"), [(X, None), (np.ones((2, 2)), np.zeros((3, 2, 2)))])
 def test_the_table_form_without_a_table_is_refused(x, background):
     with pytest.raises(bb.RequestError, match="at least two rows"):
-        bb.explain(lambda rows: rows.reshape(len(rows), -1).sum(axis=1), x, bb.Lime(form="table"), background=background)
+        bb.explain(
+            lambda rows: rows.reshape(len(rows), -1).sum(axis=1),
+            x,
+            bb.Lime(form="table"),
+            background=background,
+        )
 
 
 def test_on_a_linear_model_the_signs_are_those_of_the_weights():
@@ -134,7 +142,9 @@ def test_the_fit_of_a_model_that_is_not_linear_is_below_one():
 
 def test_a_constant_model_gets_exact_zeros():
     for background in (None, BACKGROUND):
-        found = bb.explain(lambda rows: np.full(len(rows), 0.1), X, bb.Lime(samples=50), background=background)
+        found = bb.explain(
+            lambda rows: np.full(len(rows), 0.1), X, bb.Lime(samples=50), background=background
+        )
         assert found.outcome is bb.Outcome.CONSTANT
         assert_array_equal(found.values, 0)
 
@@ -165,6 +175,13 @@ def test_highest_weights_agrees_with_the_twin(most):
     assert selection.select("highest_weights", design, weights, y, most).tolist() == expected
     if most > 6:
         assert selection.select("auto", design, weights, y, most).tolist() == expected
+
+
+def test_highest_weights_weighs_a_coefficient_by_the_input_it_multiplies():
+    design, weights, y = ranked()
+    assert selection.select("highest_weights", design, weights, y, 1).tolist() == [1]
+    design[0, [1, 3, 5]] = [0.01, -0.01, 9.0]
+    assert selection.select("highest_weights", design, weights, y, 1).tolist() == [5]
 
 
 def test_auto_changes_its_rule_above_six_features():
@@ -308,7 +325,7 @@ class Typed:
 
     dtype: str
     asked: list = field(default_factory=list)
-    limits: Limits = Limits(10_000)
+    limits: Limits = field(default=Limits(10_000))
     identity: Identity = field(default=Identity("typed", {}, "python", "cpu"))
 
     @property
@@ -322,9 +339,9 @@ class Typed:
 
 
 def test_the_design_describes_the_rounded_values_that_a_whole_number_model_is_asked(drawn):
-    model, column = Typed("int64"), np.arange(12) % 5
+    model, column = Typed("int64"), np.arange(40)
     background = np.stack([column, column[::-1]], axis=1)
-    bb.explain(model, np.array([1, 2]), bb.Lime(samples=400), background=background)
+    bb.explain(model, np.array([12, 31]), bb.Lime(samples=400), background=background)
     (sample,) = drawn
     rows = next(batch for batch in model.asked if len(batch) == 400)
     for k in range(2):
@@ -337,14 +354,18 @@ def test_the_design_describes_the_rounded_values_that_a_whole_number_model_is_as
 def test_columns_of_yes_and_no_are_drawn_as_often_as_in_the_background(discretize):
     model = Typed("bool")
     background = np.array([[True, False], [True, False], [True, False], [False, True]])
-    bb.explain(model, np.array([True, False]), bb.Lime(samples=2000, discretize=discretize), background=background)
+    bb.explain(
+        model, np.array([True, False]), bb.Lime(samples=2000, discretize=discretize), background=background
+    )
     rows = next(batch for batch in model.asked if len(batch) == 2000)
     assert_allclose(rows.mean(axis=0), [0.75, 0.25], atol=0.05)
 
 
 def test_columns_are_drawn_independently_of_each_other():
     both = np.arange(100.0)
-    sample = sample_columns([number(5.0, both), number(5.0, both)], 5000, np.random.default_rng(5), True, False)
+    sample = sample_columns(
+        [number(5.0, both), number(5.0, both)], 5000, np.random.default_rng(5), True, False
+    )
     a, b = (cells[:, 0].astype(float) for cells in sample.cells)
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
 

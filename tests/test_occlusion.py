@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+import reference
 from numpy.testing import assert_allclose, assert_array_equal
+from toys import MODELS, Counted, constant
 
 import blackbox as bb
-import reference
 from blackbox.features import patches
-from toys import MODELS, Counted, constant
 
 PICTURE = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32).astype(float)
 BACKGROUND = np.random.default_rng(1).normal(size=(3, 2, 5, 6)).astype(np.float32).astype(float)
@@ -20,7 +20,14 @@ def bent(rows):
     return flat.sum(axis=1) + np.sin(flat).sum(axis=1) ** 2
 
 
-WINDOWS = [((2, 2), None), ((2, 3), (1, 2)), ((1, 1), None), ((5, 6), None), ((3, 2), (2, 3)), ((2, 2), (4, 4))]
+WINDOWS = [
+    ((2, 2), None),
+    ((2, 3), (1, 2)),
+    ((1, 1), None),
+    ((5, 6), None),
+    ((3, 2), (2, 3)),
+    ((2, 2), (4, 4)),
+]
 
 
 @pytest.mark.parametrize(("window", "stride"), WINDOWS, ids=str)
@@ -135,7 +142,8 @@ def test_a_window_that_does_not_fit_the_input_is_refused(x, window, words):
 
 @pytest.mark.parametrize(
     ("window", "stride"),
-    [(None, (1, 1)), ((0, 2), None), ((2, 2), (0, 1)), ((2, 1.5), None), ((2,), None), ((2, 2, 2), None), (2, None)],
+    [(None, (1, 1)), ((0, 2), None), ((2, 2), (0, 1)), ((2, 1.5), None),
+     ((2,), None), ((2, 2, 2), None), (2, None)],
 )  # fmt: skip
 def test_windows_and_strides_that_mean_nothing_are_refused(window, stride):
     with pytest.raises(bb.RequestError, match=r"window|stride"):

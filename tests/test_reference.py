@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import reference
 from numpy.testing import assert_allclose
+from toys import TOYS
 
 import blackbox as bb
-import reference
-from toys import TOYS
 
 FIRST = {toy.name: toy for toy in TOYS}
 
@@ -92,4 +92,6 @@ def test_the_sparse_caso_twin_cannot_be_improved_by_a_small_move():
 def test_limes_distance_of_a_mask_follows_its_number_of_kept_features():
     for kept in range(5):
         mask = np.arange(4) < kept
-        assert reference.cosine_distance(mask.astype(float), np.ones(4)) == pytest.approx(1 - np.sqrt(kept / 4))
+        assert reference.cosine_distance(mask.astype(float), np.ones(4)) == pytest.approx(
+            1 - np.sqrt(kept / 4)
+        )

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from reference import Question
 
 from blackbox.model import Identity, Limits, Rows, Signature, Tensor
-from reference import Question
 
 MODELS = Path(__file__).parents[1] / "sample_models"
 FACTS: dict[str, Any] = json.loads((MODELS / "toys" / "facts.json").read_text())
@@ -145,16 +145,19 @@ class Counted:
         return np.concatenate(self.batches)
 
 
+_TWO = Signature(
+    (Tensor("a", "float32", ("batch", 2)), Tensor("b", "float32", ("batch", 1))),
+    (Tensor("y", "float32", ("batch", 1)),),
+    "y",
+)
+
+
 @dataclass(frozen=True)
 class TwoInputs:
     """A model of two named inputs: y = a0 a1 + 3 b0."""
 
-    signature: Signature = Signature(
-        (Tensor("a", "float32", ("batch", 2)), Tensor("b", "float32", ("batch", 1))),
-        (Tensor("y", "float32", ("batch", 1)),),
-        "y",
-    )
-    limits: Limits = Limits(5)
+    signature: Signature = field(default=_TWO)
+    limits: Limits = field(default=Limits(5))
     identity: Identity = field(default=Identity("two", {}, "python", "cpu"))
 
     def predict(self, rows: Rows) -> Rows:
@@ -171,11 +174,11 @@ class TanhNetwork:
     d: np.ndarray
 
     @classmethod
-    def drawn(cls, inputs: int, hidden: int, classes: int, seed: int) -> TanhNetwork:
+    def drawn(cls, inputs: int, hidden: int, classes: int, seed: int, steepness: float = 1.0) -> TanhNetwork:
         rng = np.random.default_rng(seed)
         return cls(
             rng.normal(size=(hidden, inputs)) / np.sqrt(inputs), rng.normal(size=hidden) / 4,
-            rng.normal(size=(classes, hidden)), rng.normal(size=classes) / 4,
+            steepness * rng.normal(size=(classes, hidden)), rng.normal(size=classes) / 4,
         )  # fmt: skip
 
     @classmethod

@@ -37,7 +37,8 @@ class Caso:
         the background's columns, for tables whose columns have different units.
     gradient_step, curvature_step : steps as a share of each feature's scale (the background's
         standard deviation where it has one, else the largest value of a picture or the value of a
-        column, else 1).
+        column, else 1). A longer curvature step drowns less in the noise of float32 and blurs a steep
+        network more: on tanh networks 0.03 and 0.1 put the eigenvalue 0.04 % and 0.4 % off.
     iterations : of FISTA at the most; tolerance : relative change at which it, and the eigenvalue,
         count as settled. step : first trial step of every FISTA iteration, as a multiple of
         1 / (w - smallest eigenvalue); it is halved as needed.
@@ -81,7 +82,7 @@ class Caso:
     lambda2: float = 20.0
     unit: str = "input"
     gradient_step: float = 0.03
-    curvature_step: float = 0.1
+    curvature_step: float = 0.05
     step: float = 1.0
     iterations: int = 100
     tolerance: float = 1e-4

@@ -15,6 +15,9 @@ from blackbox.numerics.coalitions import every_coalition, exact_shapley, kernel_
 from blackbox.numerics.least_squares import efficient_regression
 from blackbox.settings import whole
 
+CHUNK = 2**16
+"""Coalitions enumerated at once, so that memory does not grow with their number."""
+
 
 @dataclass(frozen=True)
 class KernelShap:
@@ -28,7 +31,7 @@ class KernelShap:
     Parameters
     ----------
     budget : masks asked of the game, the empty and the full one not counted; at least 2 m unless
-        enumeration fits. None = 2 d + 2048, SHAP's own rule. Rows are masks x background rows.
+        enumeration fits. None = 2 m + 2048, SHAP's own rule. Rows are masks x background rows.
 
     details
     -------
@@ -81,13 +84,10 @@ class KernelShap:
         m = len(playing)
         if m == 0:
             return np.zeros((0, len(base))), 0, Outcome.CONSTANT
-        budget = self.budget or 2 * game.d + 2048
-        # beyond 2^26 coalitions the masks themselves would fill the memory
-        if m <= 26 and 2**m - 2 <= budget:
-            masks = every_coalition(m)
-            scores = game(_spread(masks, playing, game.d))
-            outcome = Outcome.EXACT if np.ptp(scores, axis=0).any() else Outcome.CONSTANT
-            return exact_shapley(masks, scores), 2**m - 2, outcome
+        budget = self.budget or 2 * m + 2048
+        if 2**m - 2 <= budget:
+            found, moved = _exact(game, playing)
+            return found, 2**m - 2, Outcome.EXACT if moved else Outcome.CONSTANT
         if budget < 2 * m:
             raise RequestError(
                 f"A budget of {budget} masks cannot determine {m} features: give at least {2 * m}."
@@ -101,6 +101,19 @@ class KernelShap:
                 f"The {budget} masks drawn do not determine all {m} features: raise the budget."
             ) from None
         return found, len(masks), Outcome.DONE if np.ptp(scores, axis=0).any() else Outcome.CONSTANT
+
+
+def _exact(game: Game, playing: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Gather the Shapley values over all coalitions, chunk by chunk; say whether any score differs."""
+    total: np.ndarray = np.zeros(0)
+    base, moved = game.base(), False
+    for start in range(0, 2 ** len(playing), CHUNK):
+        masks = every_coalition(len(playing), start, start + CHUNK)
+        scores = game(_spread(masks, playing, game.d))
+        part = exact_shapley(masks, scores)
+        total = part if total.size == 0 else total + part
+        moved = moved or bool(np.any(scores != base))
+    return total, moved
 
 
 def _spread(masks: np.ndarray, playing: np.ndarray, d: int) -> np.ndarray:

@@ -9,9 +9,12 @@ from math import comb
 import numpy as np
 
 
-def every_coalition(d: int) -> np.ndarray:
-    """Return all 2^d masks as Bool[np.ndarray, "2^d d"]; row 0 is empty, the last is full."""
-    codes = np.arange(2**d, dtype=np.int64)
+def every_coalition(d: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Return all 2^d masks, or those from ``start`` to ``stop``, as Bool[np.ndarray, "n d"].
+
+    The first one is empty, the last one full.
+    """
+    codes = np.arange(start, 2**d if stop is None else min(stop, 2**d), dtype=np.int64)
     return ((codes[:, None] >> np.arange(d)) & 1).astype(bool)
 
 
@@ -29,15 +32,15 @@ def of_size(d: int, size: int) -> np.ndarray:
 
 
 def exact_shapley(masks: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Shapley values from every coalition.
+    """Sum the parts of the Shapley values that some coalitions contribute; all of them give the values.
 
     phi_i = sum_S v(S) (p_{s-1} [i in S] - p_s [i not in S]),  p_k = 1 / (d C(d-1, k)),
     which is the definition (Shapley 1953) with the differences gathered per coalition.
 
     Parameters
     ----------
-    masks : Bool[np.ndarray, "2^d d"], every coalition once.
-    values : Float[np.ndarray, "2^d t"].
+    masks : Bool[np.ndarray, "n d"], every coalition in one of the calls.
+    values : Float[np.ndarray, "n t"].
 
     Returns
     -------

@@ -46,15 +46,20 @@ def central_slopes(f: Function, steps: np.ndarray) -> Slopes:
     up, down, up_near, down_near = scores[:-1].reshape(-1, 4).T - here
     noise = NOISE * max(1.0, abs(here))
     moves = np.maximum(np.abs(up), np.abs(down)) > noise
-    jumps = _jumps(up, up_near, noise) | _jumps(down, down_near, noise)
+    jumps = _jumps(up, down, up_near, noise) | _jumps(down, up, down_near, noise)
     return Slopes((up - down) / (2 * steps), moves, moves & jumps)
 
 
-def _jumps(far: np.ndarray, near: np.ndarray, noise: float) -> np.ndarray:
-    """Tell where a change kept its size at a tenth of the step, or vanished although noise is small."""
+def _jumps(far: np.ndarray, other: np.ndarray, near: np.ndarray, noise: float) -> np.ndarray:
+    """Tell where a change kept its size at a tenth of the step, or vanished although noise is small.
+
+    ``other`` is the change on the other side. At a smooth extreme both sides change alike and fall to
+    a hundredth, which may drown in the noise; lopsided changes fall to about a tenth.
+    """
+    lopsided = np.abs(far - other) > 0.1 * np.abs(far)
     far, near = np.abs(far), np.abs(near)
-    # 200: a hundredth of the far change, at an extreme, must still stand out from the noise twofold
-    return np.asarray((far > noise) & ((near > 0.9 * far) | ((far > 200 * noise) & (near <= noise))))
+    vanished = (near <= noise) & ((far > 200 * noise) | ((far > 20 * noise) & lopsided))
+    return np.asarray((far > noise) & ((near > 0.9 * far) | vanished))
 
 
 def hessian_vector(f: Function, vector: np.ndarray, steps: np.ndarray, reach: float) -> np.ndarray:
