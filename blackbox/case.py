@@ -79,7 +79,7 @@ class Case:
             tally.shared += count
             return self.answers[0]
         rows = {name: np.repeat(array[None], count, axis=0) for name, array in self.x.items()}
-        self.answers.append(forward(self.model, rows, self.model.signature.answer, ledger))
+        self.answers.append(forward(self.model, rows, self.model.signature.answer, ledger).astype(float))
         return self.answers[0]
 
     def _context(self, method: Method) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from blackbox.backgrounds import Background
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features, picture_axes
-from blackbox.model import Rows
+from blackbox.fill import Fill
+from blackbox.model import Hiding, Rows
 from blackbox.score import Score
 
 Masks = np.ndarray | Iterable[np.ndarray]
@@ -28,19 +29,25 @@ class Memory:
     values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     def put(self, key: bytes, value: np.ndarray) -> None:
-        """Remember one mask's value, unless the memory is full."""
+        """Remember one mask's value, unless it is known or the memory is full."""
+        if key not in self.index:
+            self.put_many([key], value[None])
+
+    def put_many(self, keys: Sequence[bytes], values: np.ndarray) -> None:
+        """Remember new masks' values, as many as fit; the keys differ from each other and from known ones."""
         # a dictionary entry with its bytes object costs about 120 bytes beside key and value
-        full = (len(self.index) + 1) * (120 + len(key) + value.nbytes) > self.most_bytes
-        if key in self.index or full:
-            return
+        cost = 120 + len(keys[0]) + values[0].nbytes
         place = len(self.index)
-        if place >= len(self.values):
-            grown = np.zeros((max(1024, 2 * place), len(value)))
-            if place:
-                grown[:place] = self.values
+        fits = min(len(keys), max(0, self.most_bytes // cost - place))
+        self._reserve(place + fits, values.shape[1])
+        self.index.update(zip(keys[:fits], range(place, place + fits), strict=True))
+        self.values[place : place + fits] = values[:fits]
+
+    def _reserve(self, count: int, width: int) -> None:
+        if count > len(self.values):
+            grown = np.empty((max(1024, 2 * count), width))
+            grown[: len(self.index)] = self.values[: len(self.index)] if len(self.index) else 0
             self.values = grown
-        self.index[key] = place
-        self.values[place] = value
 
 
 @dataclass
@@ -156,16 +163,22 @@ class Game:
         """Look masks up, ask the new ones, and put both together."""
         keys = pack(masks | ~self.in_play)
         known = self.memory.index
-        new = {key: row for row, key in enumerate(keys) if key not in known}
-        self._note([known[key] for key in dict.fromkeys(keys) if key in known])
-        fresh = self._evaluate(masks[list(new.values())]) if new else np.zeros((0, 0))
-        position = {key: row for row, key in enumerate(new)}
-        for key, value in zip(new, fresh, strict=True):
-            self.memory.put(key, value)
-        self.tally.seen.update(known[key] for key in new if key in known)
-        if len(position) == len(keys):
-            return fresh
-        values = np.empty((len(keys), len(self.output_names)))
+        rows = dict(zip(keys, range(len(keys)), strict=True))
+        new = rows if known.keys().isdisjoint(rows) else {k: r for k, r in rows.items() if k not in known}
+        if len(new) < len(rows):
+            self._note([known[key] for key in rows if key in known])
+        if not new:
+            return np.asarray(self.memory.values[[known[key] for key in keys]])
+        fresh = self._evaluate(masks if len(new) == len(keys) else masks[list(new.values())])
+        before = len(known)
+        self.memory.put_many(list(new), fresh)
+        self.tally.seen.update(range(before, len(known)))
+        return fresh if len(new) == len(keys) else self._together(keys, new, fresh)
+
+    def _together(self, keys: list[bytes], new: dict[bytes, int], fresh: np.ndarray) -> np.ndarray:
+        """Gather the answers to all masks; new ones may not have found room in the memory."""
+        known, position = self.memory.index, {key: row for row, key in enumerate(new)}
+        values = np.empty((len(keys), fresh.shape[1]))
         for row, key in enumerate(keys):
             values[row] = fresh[position[key]] if key in position else self.memory.values[known[key]]
         return values
@@ -183,7 +196,7 @@ class Game:
             return np.concatenate([self._over_background(mask[None], most) for mask in masks])
         step = max(1, most // count)
         chunks = [masks[start : start + step] for start in range(0, len(masks), step)]
-        means = [self.score(self.fill(chunk)).reshape(len(chunk), count, -1).mean(axis=1) for chunk in chunks]
+        means = [_mean_over(count, self.score(self.fill(chunk))) for chunk in chunks]
         return means[0] if len(means) == 1 else np.concatenate(means)
 
     def _over_background(self, mask: np.ndarray, most: int) -> np.ndarray:
@@ -192,23 +205,18 @@ class Game:
         total = np.sum([self.score(self.fill(mask, piece)).sum(axis=0) for piece in pieces], axis=0)
         return np.asarray(total[None] / count)
 
-    def fill(self, masks: np.ndarray, piece: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Put background rows in the hidden cells: n masks x B rows, mask after mask.
+    @cached_property
+    def fill(self) -> Fill:
+        """Turns masks into rows: background rows in the hidden cells, mask after mask."""
+        return Fill(Hiding(self.x, self.features.labels, self.background.rows), self.d)
 
-        This is the definition of hiding; whatever is faster has to agree with it.
-        """
-        rows = {}
-        for name, array in self.x.items():
-            labels, background = self.features.labels[name], self.background.rows[name][piece]
-            kept = (masks[:, labels] | (labels < 0))[:, None]
-            filled = np.where(kept, array, background[None])
-            rows[name] = filled.reshape(-1, *array.shape)
-        return rows
+
+def _mean_over(count: int, scores: np.ndarray) -> np.ndarray:
+    """Average Float[np.ndarray, "n*count t"] over each mask's background rows."""
+    return scores if count == 1 else np.asarray(scores.reshape(-1, count, scores.shape[1]).mean(axis=1))
 
 
 def pack(masks: np.ndarray) -> list[bytes]:
     """Turn boolean rows into hashable keys."""
-    packed = np.ascontiguousarray(np.packbits(masks, axis=1))
-    width = packed.shape[1]
-    flat = packed.tobytes()
-    return [flat[start : start + width] for start in range(0, len(flat), width)]
+    packed = np.packbits(masks, axis=1)
+    return list(packed.view(f"V{packed.shape[1]}").ravel().tolist())

@@ -73,9 +73,11 @@ class Score:
                 f"Target {max(readout.indices)} does not exist: output {readout.output!r} has "
                 f"{outputs.shape[1]} columns, numbered from 0."
             )
+        if readout.scale == "raw":
+            return outputs[:, list(readout.indices)].astype(np.float64)
         if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
             self.ledger.floored += int((outputs[:, list(readout.indices)] < links.LEAST).sum())
-        scaled = links.read(outputs, readout.kind, readout.scale)[:, list(readout.indices)]
+        scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)[:, list(readout.indices)]
         if not np.isfinite(scaled).all():
             raise ModelError(
                 f"The score is infinite on the {readout.scale} scale, because the model returned a "
@@ -89,7 +91,7 @@ def forward(model: Model, rows: Rows, output: str, ledger: Ledger) -> np.ndarray
 
     Returns
     -------
-    Float64[np.ndarray, "n c"]: one output, all trailing axes flattened.
+    Float[np.ndarray, "n c"] in the model's own dtype: one output, all trailing axes flattened.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
         raise ModelError(f"The model returned shape {array.shape} in {output!r} for {n} rows.")
     if array.dtype.kind not in "fiub":
         raise ModelError(f"Output {output!r} holds text, not numbers: name another output.")
-    table = array.reshape(n, -1).astype(np.float64)
+    table = array.reshape(n, -1)
     if not np.isfinite(table).all():
         row = int(np.argwhere(~np.isfinite(table))[0][0])
         raise ModelError(

@@ -23,6 +23,7 @@ FLOORS = [
     ["case"],
     ["methods"],
     ["game"],
+    ["fill"],
     ["backgrounds", "features", "inputs"],
     ["score"],
     ["interop"],

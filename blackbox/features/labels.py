@@ -46,6 +46,10 @@ class Features:
         Object[np.ndarray, "d"]
         """
         held = np.empty(len(self), dtype=object)
+        labels = np.concatenate([self.labels[name].ravel() for name in x])
+        if np.array_equal(labels, np.arange(len(self))):
+            held[:] = [value for array in x.values() for value in array.ravel().tolist()]
+            return held
         held[:] = [_summary(values, cells) for values, cells in self.members(x)]
         return held
 

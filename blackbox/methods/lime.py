@@ -127,7 +127,8 @@ class Lime:
         columns = _columns(game)
         drawn = sample_columns(columns, self.samples or 5000, rng, self.discretize, self.around_input)
         rows = _rows(game, drawn.cells)
-        distance = np.linalg.norm(drawn.design - drawn.design[0], axis=1)
+        away = drawn.design - drawn.design[0]
+        distance = np.sqrt(np.einsum("nd,nd->n", away, away))
         return drawn.design, distance, game.score(rows)
 
     def _fit(
@@ -163,7 +164,8 @@ def _rows(game: Game, drawn: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Put drawn cells, feature by feature, back into the model's inputs."""
     rows = {}
     for name, array in game.x.items():
-        filled = np.repeat(array[None].astype(object), len(drawn[0]), axis=0)
+        cells = array.astype(float if array.dtype.kind == "f" else object)
+        filled = np.repeat(cells[None], len(drawn[0]), axis=0)
         rows[name] = filled
     taken = dict.fromkeys(range(game.d), 0)
     for name in game.x:

@@ -8,6 +8,8 @@ from math import comb
 
 import numpy as np
 
+from blackbox.numerics.least_squares import is_regular
+
 
 def every_coalition(d: int, start: int = 0, stop: int | None = None) -> np.ndarray:
     """Return all 2^d masks, or those from ``start`` to ``stop``, as Bool[np.ndarray, "n d"].
@@ -108,8 +110,9 @@ def _design(
 
 def _determined(masks: np.ndarray) -> bool:
     """The masks tell every feature's share of an additive game whose sum is known."""
-    differences = masks[:, :-1].astype(float) - masks[:, -1:]
-    return bool(np.linalg.matrix_rank(differences) == masks.shape[1] - 1)
+    differences = masks[:, :-1].astype(np.float32) - masks[:, -1:]
+    # counts below 2^24 are exact in float32
+    return is_regular((differences.T @ differences).astype(float))
 
 
 def _complete_sizes(d: int, budget: int, mass: np.ndarray, paired: np.ndarray) -> int:
@@ -144,10 +147,9 @@ def _drawn(
     chance = mass[complete:] / np.where(paired[complete:], 2.0, 1.0)
     sizes = rng.choice(np.arange(complete + 1, len(mass) + 1), size=4 * left, p=chance / chance.sum())
     counts: dict[bytes, int] = {}
-    for mask in _subsets(d, sizes, rng):
-        first, second = np.packbits(mask).tobytes(), np.packbits(~mask).tobytes()
+    for first, second, size in _subsets(d, sizes, rng):
         counts[first] = counts.get(first, 0) + 1
-        if 2 * mask.sum() != d and (second in counts or len(counts) < left):
+        if 2 * size != d and (second in counts or len(counts) < left):
             counts[second] = counts.get(second, 0) + 1
         if len(counts) >= left:
             break
@@ -156,9 +158,16 @@ def _drawn(
     return masks, np.fromiter(counts.values(), dtype=float)
 
 
-def _subsets(d: int, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield one uniform subset per size, drawn in blocks to bound memory."""
+def _subsets(d: int, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield one uniform subset per size and its complement, packed, drawn in blocks to bound memory."""
     for start in range(0, len(sizes), 256):
         block = sizes[start : start + 256]
-        ranks = rng.random((len(block), d)).argsort(axis=1).argsort(axis=1)
-        yield from ranks < block[:, None]
+        order = rng.random((len(block), d)).argsort(axis=1)
+        masks = np.empty(order.shape, dtype=bool)
+        np.put_along_axis(masks, order, np.arange(d) < block[:, None], axis=1)
+        yield from zip(_packed(masks), _packed(~masks), block.tolist(), strict=True)
+
+
+def _packed(masks: np.ndarray) -> list[bytes]:
+    rows = np.packbits(masks, axis=1)
+    return rows.view(f"V{rows.shape[1]}").ravel().tolist()

@@ -44,15 +44,28 @@ def efficient_regression(
     ------
     np.linalg.LinAlgError : the masks do not determine every feature.
     """
-    z = masks.astype(float)
-    design = z[:, :-1] - z[:, -1:]
-    response = values - base - z[:, -1:] * (full - base)
-    weighted = design * weights[:, None]
-    gram = weighted.T @ design
-    if np.linalg.matrix_rank(gram, hermitian=True) < len(gram):
+    last = masks[:, -1:].astype(float)
+    root = np.sqrt(weights)[:, None]
+    design = (masks[:, :-1] - last) * root
+    response = (values - base - last * (full - base)) * root
+    gram = design.T @ design  # one array on both sides: BLAS computes half of a symmetric product
+    if not is_regular(gram):
         raise np.linalg.LinAlgError("the masks do not determine every feature")
-    free = np.linalg.solve(gram, weighted.T @ response)
+    free = np.linalg.solve(gram, design.T @ response)
     return np.concatenate([free, (full - base - free.sum(axis=0))[None]])
+
+
+def is_regular(gram: np.ndarray) -> bool:
+    """Tell whether a Gram matrix has full rank, by its Cholesky factor: ten times cheaper than a spectrum.
+
+    A squared pivot below 1e-10 of the largest is rounding: masks give Gram matrices of small whole
+    numbers, or of their weighted sums, whose true pivots are far above.
+    """
+    try:
+        pivots = np.diag(np.linalg.cholesky(gram)) ** 2
+    except np.linalg.LinAlgError:
+        return False
+    return bool(len(pivots) == 0 or pivots.min() > 1e-10 * pivots.max())
 
 
 def weighted_ridge(design: np.ndarray, weights: np.ndarray, values: np.ndarray, alpha: float) -> Fit:
@@ -69,7 +82,8 @@ def weighted_ridge(design: np.ndarray, weights: np.ndarray, values: np.ndarray, 
     share = weights / weights.sum()
     centre_x, centre_y = share @ design, share @ values
     root = np.sqrt(weights)[:, None]
-    x, y = (design - centre_x) * root, (values - centre_y) * root
+    x, y = design - centre_x, (values - centre_y) * root
+    x *= root
     coefficients = _ridge(x, y, alpha)
     total = (y**2).sum(axis=0)
     missed = ((y - x @ coefficients) ** 2).sum(axis=0)
@@ -84,5 +98,7 @@ def _ridge(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
     if alpha == 0:
         return np.asarray(np.linalg.lstsq(x, y, rcond=None)[0])
     if d <= n:
-        return np.asarray(np.linalg.solve(x.T @ x + alpha * np.eye(d), x.T @ y))
+        gram = x.T @ x
+        gram.flat[:: d + 1] += alpha
+        return np.asarray(np.linalg.solve(gram, x.T @ y))
     return np.asarray(x.T @ np.linalg.solve(x @ x.T + alpha * np.eye(n), y))

@@ -78,7 +78,7 @@ def _normal(
     drawn = rng.standard_normal(n) * deviation + (x if around_input else mean)
     drawn = np.rint(drawn) if column.is_whole else drawn
     drawn[0] = x
-    return (drawn - mean) / deviation, drawn.astype(object)[:, None]
+    return (drawn - mean) / deviation, drawn[:, None]
 
 
 def _binned(column: Column, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -86,14 +86,19 @@ def _binned(column: Column, n: int, rng: np.random.Generator) -> tuple[np.ndarra
     edges = np.unique(np.percentile(values, [25, 50, 75]))
     home = np.searchsorted(edges, values)
     share = np.bincount(home, minlength=len(edges) + 1) / len(values)
-    bins = rng.choice(len(share), size=n, p=share)
+    limits = share.cumsum()
+    limits /= limits[-1]
+    uniform = rng.random(n)  # as rng.choice draws, without its binary search
+    bins = np.zeros(n, dtype=np.int64)
+    for limit in limits[:-1]:
+        bins += uniform >= limit
     drawn = _truncated_normal(values, home, edges, bins, rng)
     own = int(np.searchsorted(edges, x))
     if column.is_whole:
         drawn = np.rint(drawn)
         bins = np.searchsorted(edges, drawn)
     bins[0], drawn[0] = own, x
-    return (bins == own).astype(float), drawn.astype(object)[:, None]
+    return (bins == own).astype(float), drawn[:, None]
 
 
 def _truncated_normal(
@@ -104,9 +109,9 @@ def _truncated_normal(
 
     low = np.concatenate([[values.min()], edges])
     high = np.concatenate([edges, [values.max()]])
-    mean = np.array([values[home == k].mean() if (home == k).any() else 0.0 for k in range(len(low))])
-    spread = np.array([values[home == k].std() if (home == k).any() else 0.0 for k in range(len(low))])
-    spread += SPREAD
+    counts = np.maximum(np.bincount(home, minlength=len(low)), 1)
+    mean = np.bincount(home, values, len(low)) / counts
+    spread = np.sqrt(np.bincount(home, (values - mean[home]) ** 2, len(low)) / counts) + SPREAD
     start, stop = ndtr((low - mean) / spread)[bins], ndtr((high - mean) / spread)[bins]
     drawn = mean[bins] + spread[bins] * ndtri(start + rng.random(len(bins)) * (stop - start))
-    return np.asarray(np.clip(drawn, low[bins], high[bins]))
+    return np.asarray(np.minimum(np.maximum(drawn, low[bins]), high[bins]))
