@@ -75,7 +75,7 @@ def case(
 ) -> Case:
     """Make one input fit the model and build the Case that methods are asked about."""
     rows = conform(model.signature, x)
-    accepted = accept(_array(background), rows)
+    accepted = accept(background, rows)
     return Case(model, rows, _features(features, rows), accepted, ledger or Ledger())
 
 
@@ -93,20 +93,9 @@ def _open(source: Source, x: object) -> Model:
     return open_model(source)
 
 
-def _features(features: object, x: Rows) -> Features:
+def _features(features: Features | np.ndarray | Mapping[str, np.ndarray] | None, x: Rows) -> Features:
     if features is None:
         return choose(x)
     if isinstance(features, Features):
         return from_labels(features.labels, x, features.names, features.rule, features.cells)
-    if isinstance(features, Mapping):
-        return from_labels({name: np.asarray(labels) for name, labels in features.items()}, x)
-    return from_labels(np.asarray(features), x)
-
-
-def _array(background: object) -> object:
-    if background is None or isinstance(background, (Background, Mapping)):
-        return background
-    try:
-        return np.asarray(background)
-    except ValueError:
-        raise RequestError("The background rows differ in their number of columns.") from None
+    return from_labels(features, x)

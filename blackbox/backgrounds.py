@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blackbox.casts import cast
 from blackbox.errors import RequestError, unknown
 
 
@@ -85,27 +86,38 @@ def accept(given: object, x: Mapping[str, np.ndarray], rule: str = "rows given b
     for name in x:
         if name not in arrays:
             raise RequestError(f"The background has no rows for input {name!r}.")
-    rows = {name: _accept_one(name, np.asarray(arrays[name]), x[name]) for name in x}
+    rows = {name: _accept_one(name, arrays[name], x[name]) for name in x}
     counts = {len(array) for array in rows.values()}
     if len(counts) > 1:
         raise RequestError(f"The background's inputs differ in their number of rows: {sorted(counts)}.")
     return Background(rows, rule)
 
 
-def _accept_one(name: str, array: np.ndarray, like: np.ndarray) -> np.ndarray:
+def _accept_one(name: str, given: object, like: np.ndarray) -> np.ndarray:
+    what = "The background" if name == "input" else f"The background of input {name!r}"
+    dtype = "string" if like.dtype == object else like.dtype.name
+    rows = _sized(what, given)
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        spot = tuple(map(int, np.argwhere(~np.isfinite(rows))[0]))
+        raise RequestError(f"{what} holds {rows[spot]} in row {spot[0]}; values must be finite.")
+    array = cast(what, dtype, rows) if rows.size else np.zeros((0, *like.shape))
     if array.shape == like.shape:
         array = array[None]
-    if array.size == 0 or len(array) == 0:
+    if array.size == 0:
         raise RequestError("The background is empty: it needs at least one row.")
     if array.shape[1:] != like.shape:
         raise RequestError(
             f"Background rows of shape {array.shape[1:]} do not fit input {name!r} of shape "
             f"{like.shape}: they need the same columns as the input."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        spot = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise RequestError(f"The background holds {array[spot]} in row {spot[0]}; values must be finite.")
-    return array.astype(like.dtype)
+    return array
+
+
+def _sized(what: str, given: object) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise RequestError(f"{what} holds rows that differ in their number of columns.") from None
 
 
 def _count(rows: Mapping[str, np.ndarray]) -> int:

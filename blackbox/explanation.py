@@ -140,7 +140,8 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     known = {item.name for item in dataclasses.fields(Explanation)}
     fields = {name: value for name, value in record.items() if name in known}
     for name in ("values", "base_values", "full_values", "lower_bounds", "upper_bounds"):
-        fields[name] = None if fields[name] is None else np.array(fields[name], dtype=float)[()]
+        missing = fields[name] is None and name.endswith("bounds")
+        fields[name] = None if missing else np.array(fields[name], dtype=float)[()]
     fields["data"] = _objects(fields["data"])
     fields["outcome"] = Outcome[fields["outcome"]]
     fields["feature_names"] = tuple(fields["feature_names"])

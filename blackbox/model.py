@@ -147,6 +147,8 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
     """
     if isinstance(source, Model):
         return source
+    if options is not None and not isinstance(options, Mapping):
+        raise RequestError(f"options must be a mapping of names to values; got {options!r}.")
     opened: Model = _adapter(source).load()(source, device, dict(options or {}))
     return opened
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from blackbox.casts import numpy_dtype
 from blackbox.errors import BudgetSpent, ModelError, RequestError, unknown
 from blackbox.model import Model, Readout, Rows
 from blackbox.numerics import links
-
-_NUMPY = {"string": "object", "bfloat16": "float32"}
 
 Target = int | str | Sequence[int | str] | None
 
@@ -100,7 +99,7 @@ def forward(model: Model, rows: Rows, output: str, ledger: Ledger) -> np.ndarray
     n = len(next(iter(rows.values())))
     most = model.limits.rows_per_run
     rows = {
-        tensor.name: rows[tensor.name].astype(_NUMPY.get(tensor.dtype, tensor.dtype), copy=False)
+        tensor.name: rows[tensor.name].astype(numpy_dtype(tensor.dtype), copy=False)
         for tensor in model.signature.inputs
     }
     pieces = []
@@ -119,7 +118,9 @@ def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
         raise ModelError(f"The model returned shape {array.shape} in {output!r} for {n} rows.")
     if array.dtype.kind not in "fiub":
         raise ModelError(f"Output {output!r} holds text, not numbers: name another output.")
-    table = array.reshape(n, -1)
+    table = array.reshape(n, -1) if array.size else array.reshape(n, 0)
+    if table.shape[1] == 0:
+        raise ModelError(f"The model returned no columns in {output!r}: shape {array.shape}.")
     if not np.isfinite(table).all():
         row = int(np.argwhere(~np.isfinite(table))[0][0])
         raise ModelError(
@@ -163,7 +164,12 @@ def choose_readout(
 def output_labels(model: Model, columns: int) -> tuple[str, ...]:
     """Return the names of an output's columns: class names where known, else their numbers."""
     labels = model.signature.output(model.signature.answer).labels
-    if len(labels) == columns:
+    if labels and len(labels) != columns:
+        raise RequestError(
+            f"{len(labels)} class names were given, but output {model.signature.answer!r} has "
+            f"{columns} columns."
+        )
+    if labels:
         return labels
     return (model.signature.answer,) if columns == 1 else tuple(map(str, range(columns)))
 

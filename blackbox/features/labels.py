@@ -115,7 +115,10 @@ def from_labels(
 def _spread(labels: object, array: np.ndarray, name: str) -> np.ndarray:
     if labels is None:
         return np.full(array.shape, -1)
-    given = np.asarray(labels)
+    try:
+        given = np.asarray(labels)
+    except ValueError:
+        raise RequestError("Feature labels must form an array; their rows differ in length.") from None
     if given.dtype.kind not in "iu" or (given.size and given.min() < -1):
         raise RequestError("Feature labels must be whole numbers from 0 up, or -1 for never hidden.")
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from blackbox.errors import RequestError, unknown
-from blackbox.features.labels import Features, choose, from_labels
+from blackbox.features.labels import MOST_CELLS, Features, choose, from_labels
 
 
 def columns(x: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> Features:
@@ -33,6 +33,8 @@ def grouped(
     ------
     RequestError : an unknown column, one that is in two groups, or an empty group.
     """
+    if not groups and len(names) - len(never_hidden) > MOST_CELLS:
+        return choose(x, names)
     owner: dict[str, str] = {}
     for group, members in groups.items():
         if not members:

@@ -3,6 +3,6 @@
 from blackbox.inputs.arrays import conform
 from blackbox.inputs.dataset import Dataset, DataSpec, read_dataset
 from blackbox.inputs.images import ImageSpec
-from blackbox.inputs.table import read_table, same_columns
+from blackbox.inputs.table import read_table
 
-__all__ = ["DataSpec", "Dataset", "ImageSpec", "conform", "read_dataset", "read_table", "same_columns"]
+__all__ = ["DataSpec", "Dataset", "ImageSpec", "conform", "read_dataset", "read_table"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from blackbox.casts import cast
 from blackbox.errors import RequestError, unknown
 from blackbox.model import Signature, Tensor, missing_file
 
@@ -32,7 +34,10 @@ def conform(signature: Signature, x: object) -> dict[str, np.ndarray]:
     for name in tensors:
         if name not in given:
             raise RequestError(f"The model's input {name!r} is missing; it takes {', '.join(tensors)}.")
-    return {name: _shaped(tensor, cast(tensor, given[name])) for name, tensor in tensors.items()}
+    return {
+        name: _shaped(tensor, cast(f"Input {name!r}", tensor.dtype, given[name]))
+        for name, tensor in tensors.items()
+    }
 
 
 def _only(tensors: Mapping[str, Tensor]) -> str:
@@ -41,56 +46,6 @@ def _only(tensors: Mapping[str, Tensor]) -> str:
     raise RequestError(
         f"The model has {len(tensors)} inputs ({', '.join(tensors)}): give a mapping of name to array."
     )
-
-
-def cast(tensor: Tensor, values: object) -> np.ndarray:
-    """Cast values to a tensor's dtype, refusing whatever would be lost.
-
-    Rounding to a shorter float is no loss; overflow, a fraction in a whole-number input, text that
-    is no number, and values that are not finite are.
-    """
-    array = np.asarray(values)
-    if tensor.dtype == "string":
-        return _text(tensor, array)
-    try:
-        wide = array.astype(np.float64) if array.dtype.kind not in "biuf" else array
-    except (ValueError, TypeError):
-        bad = next((v for v in array.ravel().tolist() if not _is_number(v)), array)
-        raise RequestError(f"Input {tensor.name!r} needs numbers; {bad!r} is none.") from None
-    if wide.dtype.kind == "f" and not np.isfinite(wide).all():
-        spot = tuple(int(i) for i in np.argwhere(~np.isfinite(wide))[0])
-        where = f" at position {spot[0] if len(spot) == 1 else spot}" if spot else ""
-        raise RequestError(
-            f"Input {tensor.name!r} holds {wide[spot]}{where}: values must be finite. "
-            "Fill or drop missing values before asking."
-        )
-    return _narrow(tensor, wide)
-
-
-def _narrow(tensor: Tensor, wide: np.ndarray) -> np.ndarray:
-    dtype = np.dtype("float32" if tensor.dtype == "bfloat16" else tensor.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        narrow = wide.astype(dtype)
-    lost = ~np.isfinite(narrow) if dtype.kind == "f" else narrow != wide
-    if np.any(lost):
-        value = wide[lost].ravel()[0] if wide.ndim else wide
-        raise RequestError(f"Input {tensor.name!r} is {tensor.dtype}, which cannot hold {value}.")
-    return np.asarray(narrow)
-
-
-def _text(tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    for value in array.ravel().tolist():
-        if not isinstance(value, str):
-            raise RequestError(f"Input {tensor.name!r} needs text; {value!r} is none.")
-    return array.astype(object)
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        return False
-    return True
 
 
 def _shaped(tensor: Tensor, array: np.ndarray) -> np.ndarray:
@@ -122,8 +77,9 @@ def read_arrays(path: Path, signature: Signature) -> dict[str, np.ndarray]:
         raise missing_file(path, "data")
     try:
         arrays = _load(path)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise RequestError(f"{path} cannot be read as {path.suffix} without pickle: {error}.") from None
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        why = str(error).rstrip(".")
+        raise RequestError(f"{path} cannot be read as {path.suffix} without pickle: {why}.") from None
     tensors = {tensor.name: tensor for tensor in signature.inputs}
     if list(arrays) == [""] or (len(arrays) == len(tensors) == 1 and not set(arrays) & set(tensors)):
         arrays = {_only(tensors): next(iter(arrays.values()))}
@@ -134,11 +90,16 @@ def read_arrays(path: Path, signature: Signature) -> dict[str, np.ndarray]:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix != ".npz":
-        return {"": np.load(path, allow_pickle=False)}
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive}
+    with path.open("rb") as file:  # ours, so that it is closed whatever the file turns out to be
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            if path.suffix.lower() == ".npz":
+                raise ValueError("it holds one array; name it .npy")
+            return {"": loaded}
+        if path.suffix.lower() == ".npy":
+            raise ValueError("it is an archive; name it .npz")
+        return {name: loaded[name] for name in loaded}
 
 
 def _with_rows(tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    return array[None] if array.ndim == len(tensor.cell_shape) else array
+    return array[None] if array.ndim <= len(tensor.cell_shape) else array

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from blackbox.casts import cast
 from blackbox.errors import RequestError, unknown
 from blackbox.inputs import images, table
-from blackbox.inputs.arrays import cast, conform, read_arrays
+from blackbox.inputs.arrays import conform, read_arrays
 from blackbox.inputs.images import ImageSpec, read_image
 from blackbox.model import Signature, missing_file
 
@@ -110,8 +111,8 @@ def _arrays(path: Path, signature: Signature) -> Dataset:
             f"{path} needs at least one row, and as many in every input; got {sorted(counts)}."
         )
     first = conform(signature, {name: array[0] for name, array in arrays.items()})
-    tensors = {tensor.name: tensor for tensor in signature.inputs}
-    rows = {name: cast(tensors[name], array) for name, array in arrays.items()}
+    dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
+    rows = {name: cast(f"Input {name!r}", dtypes[name], array) for name, array in arrays.items()}
     return Dataset(tuple(map(str, range(counts.pop()))), {name: rows[name] for name in first}, (), (path,))
 
 
@@ -124,4 +125,7 @@ def _pictures(path: Path, signature: Signature, spec: DataSpec) -> Dataset:
     tensor = signature.inputs[0]
     stack = np.stack([read_image(file, signature, spec.image) for file in files])
     conform(signature, {tensor.name: stack[0]})
-    return Dataset(tuple(p.stem for p in files), {tensor.name: cast(tensor, stack)}, (), tuple(files), True)
+    rows = {tensor.name: cast(f"Input {tensor.name!r}", tensor.dtype, stack)}
+    stems = [file.stem for file in files]
+    ids = stems if len(set(stems)) == len(stems) else [file.name for file in files]
+    return Dataset(tuple(ids), rows, (), tuple(files), True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,10 +114,15 @@ def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise RequestError(f"{path} has {image.width} x {image.height} pixels, too many to read.")
-            fitted = image.convert(mode)
+            fitted = _eight_bits(image).convert(mode)
             if fitted.size != (size[1], size[0]):
                 fitted = fitted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             array = np.asarray(fitted, dtype=float)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RequestError(f"{path} is no readable PNG, JPEG or WebP picture: {error}.") from None
     return array[:, :, None] if array.ndim == 2 else array
+
+
+def _eight_bits(image: Any) -> Any:
+    """Scale a grey picture of 16 bits to 8; Pillow's own conversion cuts it off at 255."""
+    return image.point(lambda grey: grey / 257, "L") if image.mode.startswith("I") else image

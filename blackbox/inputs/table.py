@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox.errors import RequestError, nearest, unknown
-from blackbox.inputs.arrays import cast
-from blackbox.model import Signature, missing_file
+from blackbox.casts import cast, is_number
+from blackbox.errors import RequestError, unknown
+from blackbox.model import Signature, Tensor, missing_file
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -42,7 +42,7 @@ def read_table(path: Path) -> Table:
     """
     if not path.exists():
         raise missing_file(path, "data")
-    columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    columns = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     if not columns or not len(next(iter(columns.values()))):
         raise RequestError(f"{path} holds no rows.")
     return Table(columns, path.name)
@@ -51,17 +51,17 @@ def read_table(path: Path) -> Table:
 def _read_csv(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file, strict=True)) or [[]]
+            reader = csv.reader(file, strict=True)
+            header, *rows = [(reader.line_num, row) for row in reader] or [(1, [])]
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise RequestError(f"{path} cannot be read as CSV: {error}.") from None
-    names = [name.strip() for name in header]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RequestError(f"Column {twice!r} stands twice in {path}.")
-    rows = [row for row in rows if row]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(names):
-            raise RequestError(f"Line {number} of {path} has {len(row)} values for {len(names)} columns.")
-    table = np.array(rows, dtype=object).reshape(len(rows), len(names))
+    names = [name.strip() for name in header[1]]
+    _refuse_repeats(names, path)
+    for line, row in rows:
+        if row and len(row) != len(names):
+            raise RequestError(f"Line {line} of {path} has {len(row)} values for {len(names)} columns.")
+    filled = [row for _, row in rows if row]
+    table = np.array(filled, dtype=object).reshape(len(filled), len(names))
     return {name: table[:, k] for k, name in enumerate(names)}
 
 
@@ -73,7 +73,13 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise RequestError(f"{path} cannot be read as Parquet: {error}.") from None
+    _refuse_repeats(table.column_names, path)
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _refuse_repeats(names: Sequence[str], path: Path) -> None:
+    if twice := next((name for name in names if list(names).count(name) > 1), None):
+        raise RequestError(f"Column {twice!r} stands twice in {path}.")
 
 
 def table_rows(
@@ -102,7 +108,7 @@ def table_rows(
     per_column = len(signature.inputs) > 1
     if per_column:
         names = [tensor.name for tensor in signature.inputs]
-        return {t.name: _column(table, t.name, signature, k) for k, t in enumerate(signature.inputs)}, names
+        return {tensor.name: _column(table, tensor) for tensor in signature.inputs}, names
     tensor = signature.inputs[0]
     if len(tensor.cell_shape) != 1:
         raise RequestError(
@@ -111,14 +117,18 @@ def table_rows(
         )
     width = tensor.cell_shape[0]
     names = _pick(table, width if isinstance(width, int) else None, columns, not_inputs)
-    cells = [cast(tensor, _parsed(table, name, tensor.dtype == "string")) for name in names]
+    cells = [_cells(table, name, tensor.dtype) for name in names]
     return {tensor.name: np.stack(cells, axis=1)}, names
 
 
-def _column(table: Table, name: str, signature: Signature, position: int) -> np.ndarray:
-    tensor = signature.inputs[position]
-    values = cast(tensor, _parsed(table, name, tensor.dtype == "string"))
+def _column(table: Table, tensor: Tensor) -> np.ndarray:
     shape = [size if isinstance(size, int) else 1 for size in tensor.cell_shape]
+    if int(np.prod(shape)) != 1:
+        raise RequestError(
+            f"Input {tensor.name!r} takes {tensor.shape}, more than one column a row: "
+            "give an .npz file with one array per input."
+        )
+    values = _cells(table, tensor.name, tensor.dtype)
     return values.reshape(len(values), *shape)
 
 
@@ -129,6 +139,8 @@ def _pick(
         names = list(columns)
         for name in names:
             table.column(name)
+            if names.count(name) > 1:
+                raise RequestError(f"Column {name!r} is named twice among the input columns.")
     else:
         names = [name for name in table.columns if name not in not_inputs]
         if width is not None and len(names) > width:
@@ -143,34 +155,25 @@ def _pick(
 
 
 def _holds_numbers(column: np.ndarray) -> bool:
+    return all(is_number(value) and value is not None for value in column.tolist())
+
+
+def _cells(table: Table, name: str, dtype: str) -> np.ndarray:
+    """Return one column in a model's dtype, naming the row of whatever does not fit."""
+    column, what = table.column(name), f"Column {name!r} of {table.source}"
+    if dtype == "string":
+        return cast(what, dtype, column)
+    for row, value in enumerate(column.tolist()):
+        if not is_number(value):
+            raise RequestError(f"{what} holds {value!r} in row {row}, which is no number.")
+        if value is None or not np.isfinite(float(value)):
+            raise RequestError(f"{what} holds {value!r} in row {row}: values must be finite.")
+    return cast(what, dtype, _whole(column) if dtype.startswith(("int", "uint")) else column)
+
+
+def _whole(column: np.ndarray) -> np.ndarray:
+    """Read whole numbers exactly, where all are written as such; float64 ends at 2^53."""
     try:
-        column.astype(float)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _parsed(table: Table, name: str, text: bool) -> np.ndarray:
-    column = table.column(name)
-    if text:
+        return np.array([int(value) for value in column.tolist()]) if column.dtype == object else column
+    except ValueError:
         return column
-    try:
-        values = column.astype(float)
-    except (ValueError, TypeError):
-        row = next(k for k, value in enumerate(column) if not _holds_numbers(np.array([value], dtype=object)))
-        raise RequestError(
-            f"Column {name!r} of {table.source} holds {column[row]!r} in row {row}, which is no number."
-        ) from None
-    if not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise RequestError(
-            f"Column {name!r} of {table.source} holds {column[row]!r} in row {row}: values must be finite."
-        )
-    return values
-
-
-def same_columns(names: Sequence[str], other: Sequence[str], source: str) -> None:
-    """Refuse a second table whose columns differ from the first's, naming the first difference."""
-    for name in names:
-        if name not in other:
-            raise RequestError(f"{source} has no column {name!r}.{nearest(name, other)}")

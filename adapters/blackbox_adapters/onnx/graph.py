@@ -45,8 +45,7 @@ def digests(path: Path, proto: Any) -> dict[str, str]:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    files = [path, *(path.parent / name for name in sorted(names))]
-    return {file.name: _sha256(file) for file in files if file.is_file()}
+    return {name: _sha256(path.parent / name) for name in (path.name, *sorted(names))}
 
 
 def _sha256(path: Path) -> str:

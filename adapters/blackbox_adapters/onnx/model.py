@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.casts import numpy_dtype
 from blackbox.errors import ModelError, RequestError, unknown
 from blackbox.model import Identity, Limits, Rows, Signature, Tensor
 from blackbox.settings import parse
@@ -91,6 +92,8 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
 
 def _signature(session: Any, settings: OnnxOptions, names: Mapping[str, tuple[str, ...]]) -> Signature:
     inputs = tuple(_input(node) for node in session.get_inputs())
+    if not inputs:
+        raise ModelError("The model takes no inputs, so there is nothing to explain.")
     outputs = tuple(_output(node, names) for node in session.get_outputs())
     answer = _answer(outputs, settings.output)
     if settings.classes:
@@ -104,6 +107,10 @@ def _input(node: Any) -> Tensor:
     tensor = Tensor(node.name, _dtype(node.type), tuple(node.shape or ()))
     if not tensor.shape:
         raise ModelError(f"Input {node.name!r} has no batch axis, so rows cannot be asked of this model.")
+    try:
+        numpy_dtype(tensor.dtype)
+    except TypeError:
+        raise ModelError(f"Input {node.name!r} is {tensor.dtype}, which cannot be fed from here.") from None
     return tensor
 
 

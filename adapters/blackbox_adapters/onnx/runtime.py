@@ -50,7 +50,7 @@ def _installed(name: str) -> bool:
 
 def parse_device(device: str) -> tuple[str, int]:
     """Split ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a kind and a device number."""
-    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", device)
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", str(device))
     if match is None or (match[2] and match[1] != "cuda"):
         raise RequestError(f"Unknown device {device!r}: use auto, cpu, cuda or cuda:N (for example cuda:1).")
     return match[1], int(match[2] or 0)
