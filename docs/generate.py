@@ -1,4 +1,5 @@
-"""Write the generated parts of the documents: the README's table of methods and docs/cli.md.
+"""Write the generated parts of the documents: the README's table of methods, and docs/cli.md,
+docs/plan.md and docs/checks.md.
 
 Run it from the top of the checkout: ``python docs/generate.py``; with ``--check`` it writes nothing
 and ends with 1 when something is out of date.
@@ -9,12 +10,15 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import click
+from pydantic import BaseModel
 
 from blackbox.checks import CHECKS
 from blackbox.cli import cli
 from blackbox.cli.methods import table
+from blackbox.plan import ImagePart, Plan
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 100
@@ -44,6 +48,45 @@ def check_pages() -> str:
     return "\n".join(pages) + "\n"
 
 
+def plan_pages() -> str:
+    """Return every key of a plan, with type and default, as one Markdown page."""
+    pages = ["# The plan", "", "Generated from the code by `python docs/generate.py`. `blackbox init` writes"]
+    pages += ["a plan for your own model; `sample_models/*/audit.yaml` are worked examples. Paths are relative"]
+    pages += ["to the plan; an unknown key is an error that names the nearest known one.", ""]
+    pages += _keys("plan", Plan)
+    for name, field in Plan.model_fields.items():
+        part = next((t for t in (field.annotation, *get_args(field.annotation)) if _is_part(t)), None)
+        if part is not None:
+            pages += [f"## {name}", "", " ".join((part.__doc__ or "").split()), "", *_keys(name, part)]
+    about = " ".join((ImagePart.__doc__ or "").split())
+    pages += ["## data.image", "", about, "", *_keys("image", ImagePart)]
+    return "\n".join(pages).rstrip() + "\n"
+
+
+def _is_part(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _keys(name: str, part: type[BaseModel]) -> list[str]:
+    lines = [f"| key of {name} | type | default |", "|---|---|---|"]
+    for key, field in part.model_fields.items():
+        default = "required" if field.is_required() else f"`{_default(field.get_default())}`"
+        lines.append(f"| `{key}` | {_type(field.annotation)} | {default} |")
+    return [*lines, ""]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "its own defaults"
+    return ", ".join(value) if isinstance(value, dict) and value else str(value)
+
+
+def _type(annotation: Any) -> str:
+    text = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
+    text = re.sub(r"[\w.]+\.(\w+)", r"\1", text).replace("NoneType", "None")
+    return text.replace("|", "or")
+
+
 def with_section(text: str, name: str, content: str) -> str:
     """Replace what stands between a document's markers."""
     pattern = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
@@ -57,6 +100,7 @@ def documents() -> dict[Path, str]:
         readme: with_section(readme.read_text(encoding="utf-8"), "methods", table()),
         ROOT / "docs" / "cli.md": help_pages(),
         ROOT / "docs" / "checks.md": check_pages(),
+        ROOT / "docs" / "plan.md": plan_pages(),
     }
 
 
