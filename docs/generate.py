@@ -51,8 +51,8 @@ def check_pages() -> str:
 def plan_pages() -> str:
     """Return every key of a plan, with type and default, as one Markdown page."""
     pages = ["# The plan", "", "Generated from the code by `python docs/generate.py`. `blackbox init` writes"]
-    pages += ["a plan for your own model; `sample_models/*/audit.yaml` are worked examples. Paths are relative"]
-    pages += ["to the plan; an unknown key is an error that names the nearest known one.", ""]
+    pages += ["a plan for your own model; `sample_models/*/audit.yaml` are worked examples. Paths are"]
+    pages += ["relative to the plan; an unknown key is an error that names the nearest known one.", ""]
     pages += _keys("plan", Plan)
     for name, field in Plan.model_fields.items():
         part = next((t for t in (field.annotation, *get_args(field.annotation)) if _is_part(t)), None)
