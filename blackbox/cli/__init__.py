@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -46,7 +48,7 @@ class Doors(click.Group):
 @click.group(cls=Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="blackbox")
 def cli() -> None:
-    r"""Explain and audit ONNX models that cannot be opened, by forward passes alone.
+    """Explain and audit ONNX models that cannot be opened, by forward passes alone.
 
     \b
     Start here:
@@ -55,7 +57,7 @@ def cli() -> None:
       blackbox audit audit.yaml               explain, check, report
 
     Exit codes: 0 passed, 1 a check failed, 2 a wrong request, 3 the model's side.
-    """
+    """  # noqa: D301  # click wants the backspace itself
 
 
 for verb in (inspect, explain, init, audit, methods):
@@ -64,10 +66,12 @@ for verb in (inspect, explain, init, audit, methods):
 
 def main() -> None:
     """Run the command line; Ctrl-C ends with 130 and nothing half-written."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? instead
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        raise SystemExit(done.exit_code) from None
+        # click returns the code of ctx.exit() here instead of raising it
+        raise SystemExit(cli.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None

@@ -106,7 +106,7 @@ def _background(
 
 
 def _target(texts: tuple[str, ...]) -> int | str | list[int | str] | None:
-    targets: list[int | str] = [int(text) if text.isdigit() else text for text in texts]
+    targets: list[int | str] = [int(text) if text.isdecimal() else text for text in texts]
     return None if not targets else targets[0] if len(targets) == 1 else targets
 
 

@@ -74,7 +74,7 @@ def pair(option: str, text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
         raise RequestError(f"{option} needs HEIGHTxWIDTH, for example 224x224; got {text!r}.")
     return int(parts[0]), int(parts[1])
 

@@ -28,6 +28,7 @@ def save_plot(explanation: Explanation, case: Case, path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise RequestError(f"--plot writes {', '.join(FORMATS)}; got {path.name!r}.")
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     values = explanation.values.reshape(len(explanation.feature_names), -1)
@@ -44,7 +45,8 @@ def save_plot(explanation: Explanation, case: Case, path: Path) -> None:
             _image(panel, pictures.heat(case, np.nan_to_num(column)), title)
         else:
             _bars(panel, explanation, column, title)
-    with written(path) as temporary:
+    # the salt names SVG elements the same way every time
+    with written(path) as temporary, rc_context({"svg.hashsalt": "blackbox"}):
         figure.savefig(temporary, dpi=150, format=path.suffix[1:].lower(), metadata=_undated(path))
 
 

@@ -81,11 +81,12 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     runtime.load_runtime()
     proto = graph.load_graph(path)
     found = graph.facts(path, proto)
-    session, used = runtime.start(path, device, settings.threads)
+    tables = graph.without_class_maps(proto)
+    session, used = runtime.start(path, device, settings.threads, tables)
     signature = _signature(session, settings, graph.class_names(proto, found["metadata"]))
     identity = Identity(
         str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
-        {**found, "providers": session.get_providers()},
+        {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None},
     )  # fmt: skip
     return OnnxModel(session, signature, _limits(signature, settings), identity)
 
@@ -119,6 +120,8 @@ def _output(node: Any, names: Mapping[str, tuple[str, ...]]) -> Tensor:
     if node.type.startswith("seq(map("):
         return Tensor(node.name, "float32", (None, len(labels) or None), labels)
     shape = tuple(node.shape or ())
+    if labels and len(shape) > 1:
+        return Tensor(node.name, _dtype(node.type), shape, labels)
     dtype = _dtype(node.type)
     columns = shape[-1] if len(shape) > 1 else None
     shared = names.get("", ())

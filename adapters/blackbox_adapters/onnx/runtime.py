@@ -56,8 +56,8 @@ def parse_device(device: str) -> tuple[str, int]:
     return match[1], int(match[2] or 0)
 
 
-def start(path: Path, device: str, threads: int | None) -> tuple[Any, str]:
-    """Start a session and return it with the device that it reports.
+def start(path: Path, device: str, threads: int | None, graph: bytes | None = None) -> tuple[Any, str]:
+    """Start a session on a file, or on a changed copy of its graph; return it with its device.
 
     ``auto`` takes CUDA where a session on it really starts, else the CPU. Runtimes fall back to the
     CPU without raising, so the answer is read from the session, never from what was asked.
@@ -71,8 +71,9 @@ def start(path: Path, device: str, threads: int | None) -> tuple[Any, str]:
     runtime = load_runtime()
     compiled_in = CUDA in runtime.get_available_providers()
     if kind == "cpu" or (kind == "auto" and not compiled_in):
-        return _session(runtime, path, [CPU], threads), "cpu"
-    session = _session(runtime, path, [_cuda(number), CPU], threads) if compiled_in else None
+        return _session(runtime, path, [CPU], threads, graph), "cpu"
+    providers = [_cuda(number), CPU]
+    session = _session(runtime, path, providers, threads, graph) if compiled_in else None
     if session is not None and session.get_providers()[0] == CUDA:
         return session, f"cuda:{number}"
     if kind == "auto":
@@ -91,7 +92,7 @@ def _cuda(number: int) -> tuple[str, dict[str, Any]]:
     return CUDA, {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
 
 
-def _session(runtime: Any, path: Path, providers: list[Any], threads: int | None) -> Any:
+def _session(runtime: Any, path: Path, providers: list[Any], threads: int | None, graph: bytes | None) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is told by our own errors, not by log lines
     options.use_deterministic_compute = True
@@ -102,7 +103,7 @@ def _session(runtime: Any, path: Path, providers: list[Any], threads: int | None
         if importlib.util.find_spec("nvidia") is not None:
             runtime.preload_dlls()
     try:
-        return runtime.InferenceSession(str(path), options, providers=providers)
+        return runtime.InferenceSession(graph or str(path), options, providers=providers)
     except Exception as error:  # the runtime raises a family of its own exceptions, and RuntimeError
         raise ModelError(f"ONNX Runtime cannot load {path.name}: {reason(error)}") from None
 
