@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from blackbox import methods, seeds
 from blackbox.backgrounds import Background, accept
 from blackbox.case import Case
+from blackbox.casts import cast
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation
 from blackbox.features import Features, choose, from_labels
@@ -89,7 +91,7 @@ def _method(method: object) -> methods.Method:
 
 def _open(source: Source, x: object) -> Model:
     if callable(source) and not isinstance(x, Mapping):
-        return open_model(source, options={"shape": np.shape(np.asarray(x))})
+        return open_model(source, options={"shape": cast("The input", "float32", x).shape})
     return open_model(source)
 
 
@@ -97,5 +99,6 @@ def _features(features: Features | np.ndarray | Mapping[str, np.ndarray] | None,
     if features is None:
         return choose(x)
     if isinstance(features, Features):
-        return from_labels(features.labels, x, features.names, features.rule, features.cells)
+        fitted = from_labels(features.labels, x, features.names, features.rule, features.cells)
+        return replace(fitted, never_hidden=features.never_hidden)
     return from_labels(features, x)

@@ -11,7 +11,7 @@ import numpy as np
 from blackbox import api
 from blackbox.case import Case
 from blackbox.checks import Finding, Subject
-from blackbox.errors import BlackboxError, ModelError
+from blackbox.errors import BlackboxError, BudgetSpent, ModelError
 from blackbox.explanation import Explanation
 from blackbox.materials import Materials, gather
 from blackbox.plan import Plan
@@ -150,7 +150,7 @@ def _findings(plan: Plan, subject: Subject, failures: list[Failure]) -> list[Fin
     for check in plan.parsed_checks():
         try:
             found.extend(check.examine(subject))
-        except ModelError as error:
+        except (ModelError, BudgetSpent) as error:
             found.append(Finding(check.name, subject.id, "failed", f"The check could not be made: {error}"))
     return found
 

@@ -6,13 +6,15 @@ import numpy as np
 
 from blackbox.errors import RequestError
 
-STORED = {"bfloat16": "float32", "string": "object"}
-"""The NumPy dtype in which a tensor is held where NumPy has none of that name."""
-
 
 def numpy_dtype(dtype: str) -> np.dtype:
-    """Return the NumPy dtype in which a tensor of a model's dtype is held."""
-    return np.dtype(STORED.get(dtype, dtype))
+    """Return the NumPy dtype in which a tensor of a model's dtype is held; text is held as objects.
+
+    Raises
+    ------
+    TypeError : NumPy has no such dtype.
+    """
+    return np.dtype("object" if dtype == "string" else dtype)
 
 
 def cast(what: str, dtype: str, values: object) -> np.ndarray:

@@ -95,7 +95,6 @@ def _shape(model: Model, given: Dataset, spec: DataSpec) -> dict[str, Any]:
         "image": image,
         "grid": [min(14, side) for side in image["size"]] if image is not None and large else None,
         "groups": one_hot_groups(given.columns, given.rows) if given.columns else {},
-        "many": cells > FEW,
         "smooth": all(array.dtype.kind == "f" for array in given.rows.values()) and cells <= FEW,
     }
 

@@ -55,6 +55,9 @@ class ModelError(BlackboxError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string."""
     folded = {k.casefold(): k for k in known}
+    longer = [k for k in folded if len(name) > 2 and k.startswith(name.casefold())]
+    if longer:
+        return f" Did you mean {folded[longer[0]]!r}?"
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
     return f" Did you mean {folded[close[0]]!r}?" if close else ""
 

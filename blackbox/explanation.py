@@ -39,7 +39,7 @@ class Outcome(Enum):
         return self.value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """One answer of one method.
 

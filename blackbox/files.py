@@ -13,6 +13,14 @@ from pathlib import Path
 from blackbox.errors import RequestError
 
 
+def check_place(path: Path | None) -> None:
+    """Refuse a file that could not be written: a folder of that name, or no folder to put it in."""
+    if path is not None and path.is_dir():
+        raise RequestError(f"{path} is a folder; name a file in it.")
+    if path is not None and not path.parent.is_dir():
+        raise RequestError(f"The folder {path.parent} does not exist: make it first.")
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it there when the block ends without error.
@@ -21,52 +29,63 @@ def written(path: Path) -> Iterator[Path]:
     ------
     RequestError : the folder does not exist or cannot be written to, or ``path`` is a folder.
     """
-    if path.is_dir():
-        raise RequestError(f"{path} is a folder; name a file in it.")
-    if not path.parent.is_dir():
-        raise RequestError(f"The folder {path.parent} does not exist: make it first.")
+    check_place(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise _cannot(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def written_folder(path: Path, mark: str) -> Iterator[Path]:
+def written_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; put it in its place when the block ends without error.
 
-    Parameters
-    ----------
-    mark : the file by which an earlier folder of ours is known; only such a one is replaced.
+    Whatever is in its place is replaced: see ``check_folder`` before.
 
     Raises
     ------
-    RequestError : ``path`` holds something that is not ours, or cannot be written.
+    RequestError : the folder cannot be written.
     """
-    check_folder(path, mark)
+    check_folder(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise _cannot(path, error) from None
     try:
         temporary.chmod(0o755)  # mkdtemp makes folders for their owner only
         yield temporary
         _swap(temporary, path)
+    except OSError as error:
+        raise _cannot(path, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_folder(path: Path, mark: str) -> None:
-    """Refuse a folder that holds something other than an earlier result of ours."""
+def check_folder(path: Path) -> None:
+    """Refuse a folder that could not be replaced, and make the folders above it.
+
+    Raises
+    ------
+    RequestError : it is a file, the folder one stands in, or the one above cannot be written to.
+    """
     if path.is_file():
         raise RequestError(f"{path} is a file; name a folder.")
-    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
-        raise RequestError(f"The folder {path} holds other files; name a new or an empty one.")
+    if path.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise RequestError(f"{path} holds the folder you stand in and cannot be replaced: name one in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot(path, error) from None
+
+
+def _cannot(path: Path, error: OSError) -> RequestError:
+    return RequestError(f"{path} cannot be written: {error.strerror or error}.")
 
 
 def _swap(temporary: Path, path: Path) -> None:

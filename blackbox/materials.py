@@ -46,13 +46,15 @@ def picture_features(
     x: Mapping[str, np.ndarray], grid: tuple[int, int] | None, regions: int | None
 ) -> Features:
     """Return a grid of patches, or about so many superpixels, of a model's one picture."""
+    if grid is not None and regions is not None:
+        raise RequestError("Give a grid of patches or superpixels, not both.")
     if len(x) != 1:
         raise RequestError("A grid or superpixels need a model with one input, a picture.")
     ((name, array),) = x.items()
     if grid is not None:
         labels, names = patches(array.shape, *grid)
         return from_labels({name: labels}, x, names, f"{grid[0]} x {grid[1]} patches")
-    labels, names = superpixels(array, regions or 1)
+    labels, names = superpixels(array, 1 if regions is None else regions)
     return from_labels({name: labels}, x, names, f"about {regions} superpixels")
 
 
@@ -101,7 +103,11 @@ def class_names(path: Path) -> tuple[str, ...]:
     """Read class names from a text file, one per line."""
     if not path.is_file():
         raise missing_file(path, "class names")
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise RequestError(f"The class names file {path} is no UTF-8 text: save it as UTF-8.") from None
+    names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise RequestError(f"{path} holds no class names: it needs one per line.")
     return names

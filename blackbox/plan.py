@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from blackbox import checks as known_checks
@@ -15,6 +15,7 @@ from blackbox.inputs import DataSpec, ImageSpec
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
 from blackbox.settings import parse
+from blackbox.yamls import read_yaml, refuse_converted, shortened
 
 
 class _Strict(BaseModel):
@@ -57,7 +58,7 @@ class DataPart(_Strict):
     id: str | None = None
     columns: tuple[str, ...] | None = None
     not_inputs: tuple[str, ...] = ()
-    rows: tuple[int | str, ...] | None = None
+    rows: Annotated[tuple[int | str, ...], Field(min_length=1)] | None = None
     first: int | None = Field(default=None, ge=1)
     image: ImagePart = ImagePart()
 
@@ -75,7 +76,7 @@ class BackgroundPart(_Strict):
     """
 
     path: str | None = None
-    use: str = Field(default="rows", pattern="^(rows|mean)$")
+    use: Literal["rows", "mean"] = "rows"
     most: int = Field(default=100, ge=1)
 
 
@@ -128,7 +129,7 @@ class Plan(_Strict):
     data: DataPart
     background: BackgroundPart = BackgroundPart()
     features: FeaturesPart = FeaturesPart()
-    targets: int | str | tuple[int | str, ...] | None = None
+    targets: int | str | Annotated[tuple[int | str, ...], Field(min_length=1)] | None = None
     methods: Named = Field(default={"occlusion": {}, "kernelshap": {}, "sis": {}}, min_length=1)
     checks: Named = Field(default={key: {} for key in known_checks.DEFAULT})
     reasons: ReasonsPart | None = None
@@ -170,38 +171,54 @@ def load_plan(path: Path) -> Plan:
     """
     if not path.exists():
         raise missing_file(path, "plan")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise RequestError(f"{path} is no readable YAML: {_one_line(error)}.") from None
+    if path.is_dir() or path.suffix.lower() == ".onnx":
+        what = "a folder" if path.is_dir() else "a model"
+        raise RequestError(f"{path} is {what}, no plan: write one with   blackbox init MODEL --data ROWS.csv")
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise RequestError(f"{path} is no plan: it needs keys such as model, data and methods.")
+    refuse_converted({str(key): value for key, value in raw.items()}, "", ("methods", "checks"))
     try:
-        plan = Plan.model_validate(raw)
+        plan = Plan.model_validate({str(key): value for key, value in raw.items()})
     except ValidationError as error:
         raise RequestError(f"{path}: {_explain(error.errors()[0])}") from None
     plan.parsed_methods()
     plan.parsed_checks()
+    _refuse_contradictions(plan)
     return plan
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _refuse_contradictions(plan: Plan) -> None:
+    """Refuse keys that are right by themselves and wrong together."""
+    if plan.reasons is not None and plan.reasons.method not in plan.methods:
+        raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
+    if plan.background.use == "mean" and plan.background.path is None:
+        raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
+    if plan.features.grid is not None and plan.features.superpixels is not None:
+        raise RequestError("features: give a grid or superpixels, not both.")
+
+
+TYPES = {"model_type": "a mapping of keys to values", "dict_type": "a mapping of names to values"}
 
 
 def _explain(problem: Any) -> str:
     """Say in one sentence what pydantic found, naming the nearest known key."""
-    where = ".".join(str(part) for part in problem["loc"])
+    # pydantic adds the member of a union and the position in it to the place
+    names = [part for part in problem["loc"] if isinstance(part, str) and re.fullmatch(r"\w+", part)]
+    names = [part for part in names if part not in ("int", "str", "float")]
+    where = ".".join(names)
     if problem["type"] == "extra_forbidden":
-        known = _keys_at(problem["loc"][:-1])
-        key = str(problem["loc"][-1])
-        return f"unknown key {where!r}.{nearest(key, known)} Known here: {', '.join(known)}."
+        known = _keys_at(tuple(names[:-1]))
+        return f"unknown key {where!r}.{nearest(names[-1], known)} Known here: {', '.join(known)}."
     if problem["type"] == "missing":
         return f"the key {where!r} is missing."
-    return f"{where} cannot be {problem['input']!r}: {problem['msg'].lower()}."
+    shown = shortened(problem["input"] if not isinstance(problem["input"], str) else repr(problem["input"]))
+    wanted = TYPES.get(problem["type"])
+    reason = f"it must be {wanted}" if wanted else problem["msg"].lower().replace("input ", "it ")
+    return f"{where} cannot be {shown}: {reason}."
 
 
-def _keys_at(place: tuple[Any, ...]) -> list[str]:
+def _keys_at(place: tuple[str, ...]) -> list[str]:
     """Return the keys that a plan knows at a place such as ("data", "image")."""
     part: Any = Plan
     for name in place:

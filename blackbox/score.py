@@ -196,4 +196,6 @@ def _index(target: object, labels: Sequence[str]) -> int:
         raise RequestError(f"Target {target} does not exist: the output's columns are 0 to {last}.")
     if isinstance(target, str) and target in labels:
         return list(labels).index(target)
+    if isinstance(target, str) and target.isdecimal():
+        return _index(int(target), labels)
     raise unknown("target", target, labels)

@@ -14,10 +14,13 @@ BACKGROUND = MODELS / "credit" / "background.csv"
 NAN, NAN_ROWS = MODELS / "toys" / "nan.onnx", MODELS / "toys" / "inputs" / "nan.csv"
 TOY = ["explain", LINEAR, "--input", ROWS]
 CRD = ["explain", CREDIT, "--input", APPLICANTS]
+NAMES = ["inspect", CREDIT, "--class-names"]
+SIS = [*TOY, "--method", "sis", "--set"]
+NAN_ROW = ["explain", NAN, "--input", NAN_ROWS, "--row", "2"]
 PIC = ["explain", CNN, "--input", DIGITS / "7-0577.png"]
 
 COMMANDS = {
-    "missing model": (["inspect", MODELS / "toys" / "linaer.onnx"], 2, ["linaer.onnx", "Did you mean 'linear.onnx'"]),
+    "missing model": (["inspect", MODELS / "toys" / "linaer.onnx"], 2, ["Did you mean 'linear.onnx'"]),
     "missing folder": (["inspect", "nowhere/m.onnx"], 2, ["nowhere", "does not exist either"]),
     "folder as model": (["inspect", MODELS / "toys"], 2, ["is a folder", "linear.onnx"]),
     "text as model": (["inspect", "{tmp}/text.onnx"], 3, ["text.onnx", "no ONNX model"]),
@@ -29,13 +32,14 @@ COMMANDS = {
     "output": (["inspect", CREDIT, "--output", "labels"], 2, ["Did you mean 'label'", "probabilities"]),
     "kind": (["inspect", CREDIT, "--kind", "logit"], 2, ["Did you mean 'logits'"]),
     "batch size": (["inspect", CREDIT, "--batch-size", "0"], 2, ["batch_size", "at least 1"]),
-    "class names file": (["inspect", CREDIT, "--class-names", "{tmp}/nope.txt"], 2, ["class names file", "nope.txt"]),
-    "too few class names": (["inspect", CREDIT, "--class-names", "{tmp}/one.txt"], 2, ["1 class names", "2 columns"]),
+    "class names file": ([*NAMES, "{tmp}/nope.txt"], 2, ["class names file", "nope.txt"]),
+    "too few class names": ([*NAMES, "{tmp}/one.txt"], 2, ["1 class names", "2 columns"]),
+    "class names of another encoding": ([*NAMES, "{tmp}/latin.txt"], 2, ["latin.txt"]),
     "missing data": (["explain", LINEAR, "--input", "{tmp}/nope.csv"], 2, ["no data file", "nope.csv"]),
     "data of a kind": (["explain", LINEAR, "--input", "{tmp}/one.txt"], 2, ["one.txt", ".csv", ".npy"]),
-    "data of another model": (["explain", CREDIT, "--input", ROWS], 2, ["27 columns", "offers 4", "x0, x1, x2, x3"]),
+    "data of another model": (["explain", CREDIT, "--input", ROWS], 2, ["27 columns", "offers 4"]),
     "picture for a table": (["explain", LINEAR, "--input", DIGITS], 2, ["(4,)", "no picture"]),
-    "table for a picture": (["explain", CNN, "--input", ROWS], 2, ["table does not fit", "(1, 8, 8)"]),
+    "table for a picture": (["explain", CNN, "--input", ROWS], 2, ["table does not fit", "8, 8)"]),
     "nan in data": (["explain", LINEAR, "--input", "{tmp}/nan.csv"], 2, ["'x2'", "row 1", "finite"]),
     "text in data": (["explain", LINEAR, "--input", "{tmp}/text.csv"], 2, ["'x3'", "'lots'", "row 0"]),
     "row out of range": ([*TOY, "--row", "3"], 2, ["Row 3", "0 to 2"]),
@@ -51,10 +55,10 @@ COMMANDS = {
     "broken yaml": ([*TOY, "--set", "budget=[1"], 2, ["budget", "'[1'"]),
     "window": ([*PIC, "--method", "occlusion", "--set", "window=3x3"], 2, ["window", "'3x3'"]),
     "window too large": ([*PIC, "--method", "occlusion", "--set", "window=[9, 9]"], 2, ["(9, 9)", "8 x 8"]),
-    "window on a table": ([*TOY, "--method", "occlusion", "--set", "window=[1, 1]"], 2, ["picture", "(4,)"]),
+    "window on a table": ([*TOY, "--method", "occlusion", "--set", "window=[1, 1]"], 2, ["(4,)"]),
     "budget too small": ([*CRD, "--set", "budget=5"], 2, ["5 masks", "at least"]),
-    "threshold in words": ([*TOY, "--method", "sis", "--set", "threshold=high"], 2, ["threshold", "'high'", "90%"]),
-    "threshold over 100%": ([*TOY, "--method", "sis", "--set", "threshold=110%"], 2, ["at most 1"]),
+    "threshold in words": ([*SIS, "threshold=high"], 2, ["threshold", "'high'", "90%"]),
+    "threshold over 100%": ([*SIS, "threshold=110%"], 2, ["at most 1"]),
     "target": ([*CRD, "--target", "aproved"], 2, ["'aproved'", "Did you mean 'approved'"]),
     "target out of range": ([*CRD, "--target", "2"], 2, ["2", "0 to 1"]),
     "target twice": ([*CRD, "--target", "approved", "--target", "1"], 2, ["twice"]),
@@ -70,6 +74,7 @@ COMMANDS = {
     "grid in words": ([*PIC, "--grid", "two"], 2, ["--grid", "'two'"]),
     "grid of odd digits": ([*PIC, "--grid", "²x²"], 2, ["--grid", "²x²"]),
     "grid too fine": ([*PIC, "--grid", "9x9"], 2, ["9 x 9", "8 x 8"]),
+    "grid and superpixels": ([*PIC, "--grid", "2x2", "--superpixels", "4"], 2, ["grid", "superpixels"]),
     "no superpixels": ([*PIC, "--superpixels", "0"], 2, ["superpixels", "0"]),
     "mean": ([*PIC, "--mean", "a"], 2, ["--mean", "'a'"]),
     "std of zero": ([*PIC, "--std", "0"], 2, ["std", "above zero"]),
@@ -81,7 +86,7 @@ COMMANDS = {
     "empty background": ([*TOY, "--background", "{tmp}/header.csv"], 2, ["header.csv", "no rows"]),
     "background columns": ([*CRD, "--background", ROWS], 2, ["linear.csv", "'age'"]),
     "background missing": ([*CRD, "--background", "{tmp}/nope.csv"], 2, ["nope.csv"]),
-    "model returns nan": (["explain", NAN, "--input", NAN_ROWS, "--row", "2"], 3, ["returned nan", "'y'", "nan.onnx"]),
+    "model returns nan": (NAN_ROW, 3, ["returned nan", "'y'", "nan.onnx"]),
     "plot suffix": ([*TOY, "--plot", "{tmp}/plot.gif"], 2, [".png", "plot.gif"]),
     "plot folder": ([*TOY, "--plot", "{tmp}/nope/plot.png"], 2, ["nope", "does not exist"]),
     "json folder": ([*TOY, "--json", "{tmp}/nope/a.json"], 2, ["nope", "does not exist"]),
@@ -97,7 +102,8 @@ COMMANDS = {
 def mess(tmp_path):
     files = {
         "text.onnx": b"hello\n", "empty.onnx": b"", "cut.onnx": CREDIT.read_bytes()[:3000], "one.txt": b"yes\n",
-        "header.csv": b"x0,x1,x2,x3\n", "nan.csv": b"x0,x1,x2,x3\n1,2,3,4\n1,2,nan,4\n",
+        "latin.txt": b"d\xe9clin\xe9\napprouv\xe9\n", "header.csv": b"x0,x1,x2,x3\n",
+        "nan.csv": b"x0,x1,x2,x3\n1,2,3,4\n1,2,nan,4\n",
         "text.csv": b"x0,x1,x2,x3\n1,2,3,lots\n",
     }  # fmt: skip
     for name, content in files.items():
@@ -118,6 +124,12 @@ def test_a_bad_command_line_is_told_in_words(mess, case):
     assert len(told) < 1000
     assert result.stdout == ""
     assert {path: path.stat().st_mtime_ns for path in mess.rglob("*")} == before
+
+
+def test_class_names_from_a_windows_editor_are_read(tmp_path):
+    (tmp_path / "names.txt").write_bytes("\ufeffbad\r\n gut \r\n\r\n".encode())
+    result = run(*CRD, "--class-names", tmp_path / "names.txt", "--target", "bad", "--target", "gut")
+    assert result.exit_code == 0, result.stderr
 
 
 def test_a_table_for_inputs_of_several_columns_is_told(tmp_path):

@@ -105,11 +105,13 @@ def test_a_plot_has_the_same_bytes_every_time(tmp_path, name):
 
 
 def test_settings_targets_and_groups_reach_the_record():
-    text = run("explain", CREDIT, "--input", APPLICANTS, "--id", "applicant", "--row", "A-003", "--target", "approved",
-               "--target", "0", "--scale", "logit", "--method", "kernelshap", "--set", "budget=60", "--seed", "5",
-               "--background", MODELS / "credit" / "background.csv", "--json", "-",
-               "--group", "housing=housing_own, housing_mortgage,housing_rent").stdout  # fmt: skip
-    record = json.loads(text)
+    result = run(
+        "explain", CREDIT, "--input", APPLICANTS, "--id", "applicant", "--row", "A-003", "--target", "approved",
+        "--target", "0", "--scale", "logit", "--method", "kernelshap", "--set", "budget=60", "--seed", "5",
+        "--background", MODELS / "credit" / "background.csv", "--json", "-",
+        "--group", "housing=housing_own, housing_mortgage,housing_rent",
+    )  # fmt: skip
+    record = json.loads(result.stdout)
     assert record["output_names"] == ["approved", "declined"]
     assert (record["settings"], record["seed"], record["scale"]) == ({"budget": 60}, 5, "logit")
     assert "housing" in record["feature_names"]
@@ -126,7 +128,8 @@ def test_a_class_whose_name_is_a_number_is_found_by_its_name(tmp_path):
 
 def test_pictures_take_a_grid_or_superpixels():
     for option in (("--grid", "2x4"), ("--superpixels", "6")):
-        record = json.loads(run("explain", CNN, "--input", DIGITS, "--row", "7-0577", *option, "--json", "-").stdout)
+        result = run("explain", CNN, "--input", DIGITS, "--row", "7-0577", *option, "--json", "-")
+        record = json.loads(result.stdout)
         assert 4 <= len(record["feature_names"]) <= 20
         assert record["provenance"]["features"].split()[-1] in ("patches", "superpixels")
 
@@ -158,7 +161,7 @@ def test_the_help_shows_how_to_start_line_by_line():
 def test_help_imports_nothing_heavy():
     program = (
         "import sys\nfrom blackbox.cli import cli\ncli.main(['--help'], standalone_mode=False)\n"
-        "heavy = ('shap', 'matplotlib', 'sklearn', 'scipy', 'pandas', 'onnxruntime', 'onnx', 'pyarrow', 'PIL')\n"
+        "heavy = 'shap matplotlib sklearn scipy pandas onnxruntime onnx pyarrow PIL'.split()\n"
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

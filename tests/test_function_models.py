@@ -100,8 +100,9 @@ def broken(x):
         (lambda x: np.zeros((len(x), 0)), "no columns"),
         (lambda x: [[1], [1, 2]], "raised ValueError"),
     ],
-    ids=["raises", "None", "scalar", "no rows", "too many rows", "text", "nan", "inf", "no columns", "ragged"],
-)
+    ids=["raises", "None", "scalar", "no rows", "too many rows", "text", "nan", "inf",
+         "no columns", "ragged"],
+)  # fmt: skip
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 def test_a_wrong_answer_is_the_models_side(function, words):
     with pytest.raises(ModelError) as told:

@@ -28,7 +28,7 @@ FLOORS = [
     ["score"],
     ["interop"],
     ["explanation", "model"],
-    ["casts", "files", "seeds", "settings"],
+    ["casts", "files", "seeds", "settings", "yamls"],
     ["errors"],
     ["numerics"],
 ]
@@ -142,7 +142,7 @@ def test_no_file_is_named_after_nothing():
 
 
 def test_inheritance_is_for_errors_protocols_and_foreign_frameworks():
-    allowed = {"Protocol", "Exception", "Enum", "BaseModel", "ClickException", "Group"}
+    allowed = {"Protocol", "Exception", "Enum", "BaseModel", "ClickException", "Group", "SafeLoader"}
     ours = {"BlackboxError", "RequestError", "_Strict"}
     for path in sources(PACKAGE) + sources(GARDEN):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

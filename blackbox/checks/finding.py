@@ -61,12 +61,21 @@ def judge(
     return Finding(check.name, subject.id, "passed" if holds else broken, sentence, value, threshold)
 
 
+def rankings(subject: Subject) -> dict[str, np.ndarray]:
+    """Return the attributions of the methods that hide features, where they tell features apart."""
+    return {
+        name: values
+        for name, values in attributions(subject).items()
+        if subject.asked[name][0].scale == "raw" and np.ptp(values) > 0
+    }
+
+
 def attributions(subject: Subject) -> dict[str, np.ndarray]:
     """Return the values of every method that gave each feature a number of its own."""
     return {
         name: explanation.values
         for name, explanation in subject.explanations.items()
-        if name != "sis" and np.isfinite(explanation.values).all() and np.ptp(explanation.values) > 0
+        if name != "sis" and np.isfinite(explanation.values).all()
     }
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from blackbox.checks.finding import GATES, Finding, Subject, attributions, judge, rank_correlation
+from blackbox.checks.finding import GATES, Finding, Subject, judge, rank_correlation, rankings
 from blackbox.explanation import Outcome
 from blackbox.game import Game
 from blackbox.settings import choice, number
@@ -83,8 +83,7 @@ class Fidelity:
 
     def examine(self, subject: Subject) -> list[Finding]:
         game = subject.case.game(subject.target, "raw")
-        hiding = {n: v for n, v in attributions(subject).items() if subject.asked[n][0].scale == "raw"}
-        return [self._one(subject, game, name, values) for name, values in hiding.items()]
+        return [self._one(subject, game, name, values) for name, values in rankings(subject).items()]
 
     def _one(self, subject: Subject, game: Game, name: str, values: np.ndarray) -> Finding:
         k = max(1, len(values) // 4)
@@ -118,7 +117,7 @@ class Agreement:
         choice("gate", self.gate, GATES)
 
     def examine(self, subject: Subject) -> list[Finding]:
-        hiding = {n: v for n, v in attributions(subject).items() if subject.asked[n][0].scale == "raw"}
+        hiding = rankings(subject)
         if len(hiding) < 2 or len(next(iter(hiding.values()))) < 3:
             return []
         pairs = {(a, b): rank_correlation(hiding[a], hiding[b]) for a, b in combinations(hiding, 2)}
@@ -169,7 +168,7 @@ class Stability:
     def examine(self, subject: Subject) -> list[Finding]:
         found = []
         for name in ("lime", "kernelshap"):
-            values = attributions(subject).get(name)
+            values = rankings(subject).get(name)
             if values is None or subject.explanations[name].outcome is Outcome.EXACT or len(values) < 3:
                 continue
             method, scale = subject.asked[name]

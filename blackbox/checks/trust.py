@@ -56,11 +56,14 @@ class Omission:
         choice("gate", self.gate, GATES)
 
     def examine(self, subject: Subject) -> list[Finding]:
-        labels = subject.case.features.labels.values()
-        left_out = sum(int((array < 0).sum()) for array in labels)
+        features = subject.case.features
+        labels = features.labels.values()
+        declared = len(features.never_hidden)
+        left_out = sum(int((array < 0).sum()) for array in labels) - declared
         cells = sum(array.size for array in labels)
         sentence = (
-            f"All {cells} input cells belong to one of the {len(subject.case.features)} features."
+            f"All {cells} input cells belong to one of the {len(features)} features"
+            + (f", but for {declared} declared as never hidden." if declared else ".")
             if not left_out
             else f"{left_out} of {cells} input cells belong to no feature: they were never hidden."
         )
@@ -107,7 +110,9 @@ class Protected:
                 raise unknown("feature in check protected:", feature, names)
         found = []
         for name, values in attributions(subject).items():
-            strongest = [names[k] for k in np.argsort(-np.abs(values), kind="stable")[: self.top]]
+            size = np.abs(values)
+            # ties at the cut count as in: nobody can say which of them is the stronger
+            strongest = {n for n, v in zip(names, size, strict=True) if v > 0 and (size > v).sum() < self.top}
             there = [feature for feature in self.features if feature in strongest]
             sentence = (
                 f"{name}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} among the {self.top} "

@@ -28,13 +28,12 @@ def audit(context: click.Context, plan: Path, folder: Path | None) -> None:
     Exit codes: 0 passed, 1 a check with gate fail did not hold, 2 a wrong request, 3 the model's side.
     """
     from blackbox.audit import run
-    from blackbox.evidence.bundle import MANIFEST, write_bundle
-    from blackbox.files import check_folder
+    from blackbox.evidence.bundle import check_target, write_bundle
     from blackbox.plan import load_plan
 
     loaded = load_plan(plan)
     target = folder or Path(loaded.outputs.folder or f"audit-{_name(plan)}")
-    check_folder(target, MANIFEST)
+    check_target(target)
     with terminal.progress("opening") as watcher:
         result = run(loaded, plan.parent, watcher)
     report = write_bundle(result, target)

@@ -16,7 +16,7 @@ from blackbox.cli import options, terminal
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation
 from blackbox.features import Features, choose, grouped
-from blackbox.files import written
+from blackbox.files import check_place, written
 from blackbox.inputs import Dataset, DataSpec, read_dataset
 from blackbox.materials import picture_features
 from blackbox.model import Model, Rows
@@ -59,6 +59,9 @@ def explain(
 ) -> None:  # fmt: skip
     """Explain one row of data under MODEL and print its attributions."""
     asked = register.method(method, options.settings(pairs))
+    seed = seeds.resolve(seed)
+    for file in (plot, Path(json_file) if json_file not in (None, "-") else None):
+        check_place(file)
     opened = options.model_from(model, device, output=output, kind=kind, class_names=class_names,
                                 batch_size=batch_size, threads=threads)  # fmt: skip
     spec = options.data_from(**reading)
@@ -68,7 +71,7 @@ def explain(
     hidden = _background(background, opened, rows, spec, seed)
     with terminal.progress(f"{method} on row {row}") as watcher:
         case = api.case(opened, x, features, hidden, Ledger(observer=watcher.rows))
-        explanation = case.explain(asked, _target(targets), scale, seeds.resolve(seed))
+        explanation = case.explain(asked, _target(targets), scale, seed)
     _write(explanation, case, json_file, plot)
 
 
@@ -106,8 +109,7 @@ def _background(
 
 
 def _target(texts: tuple[str, ...]) -> int | str | list[int | str] | None:
-    targets: list[int | str] = [int(text) if text.isdecimal() else text for text in texts]
-    return None if not targets else targets[0] if len(targets) == 1 else targets
+    return None if not texts else texts[0] if len(texts) == 1 else list(texts)
 
 
 def _write(explanation: Explanation, case: Case, json_file: str | None, plot: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -38,4 +39,6 @@ def init(
         temporary.write_text(text, encoding="utf-8")
         load_plan(temporary)  # what is written must be readable
     checks = text.count("# CHECK")
-    click.echo(f"wrote {plan}; {checks} lines say CHECK. Then run: blackbox audit {plan}", err=True)
+    click.echo(
+        f"wrote {plan}; {checks} lines say CHECK. Then run: blackbox audit {shlex.quote(str(plan))}", err=True
+    )

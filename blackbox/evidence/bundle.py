@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from blackbox.audit import AuditResult, CaseResult
-from blackbox.files import sha256, written_folder
+from blackbox.errors import RequestError
+from blackbox.files import check_folder, sha256, written_folder
 from blackbox.report.page import render
 
 MANIFEST = "manifest.json"
@@ -27,7 +28,8 @@ def write_bundle(result: AuditResult, folder: Path) -> Path:
     ------
     RequestError : ``folder`` holds something that is no earlier audit, or cannot be written.
     """
-    with written_folder(folder, MANIFEST) as inside:
+    check_target(folder)
+    with written_folder(folder) as inside:
         (inside / "records").mkdir()
         for number, case in enumerate(result.cases, start=1):
             _write_records(inside / "records", number, case)
@@ -36,6 +38,33 @@ def write_bundle(result: AuditResult, folder: Path) -> Path:
         (inside / "report.html").write_text(render(result), encoding="utf-8")
         _write(inside / MANIFEST, _manifest(result, inside))
     return folder / "report.html"
+
+
+def check_target(folder: Path) -> None:
+    """Refuse a folder that an audit could not replace, before the audit is played.
+
+    Raises
+    ------
+    RequestError : it cannot be written, or holds anything that no earlier audit put there.
+    """
+    check_folder(folder)
+    if not folder.is_dir():
+        return
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    if foreign := sorted(there - _listed(folder)):
+        raise RequestError(
+            f"The folder {folder} holds {foreign[0]}, which is not part of an earlier audit: "
+            "name another folder, or move that file."
+        )
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files of an earlier audit, by its own manifest."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {MANIFEST, *map(str, listed)}
 
 
 def _write_records(folder: Path, number: int, case: CaseResult) -> None:
@@ -75,8 +104,13 @@ def _manifest(result: AuditResult, inside: Path) -> dict[str, Any]:
         "device": identity.device,
         "seed": result.plan.seed,
         "inputs": {
-            role: {path.name: sha256(path) for path in paths}
+            role: {_name(path, paths[0].parent): sha256(path) for path in paths}
             for role, paths in result.materials.files.items()
         },
         "files": {path.relative_to(inside).as_posix(): sha256(path) for path in written},
     }
+
+
+def _name(path: Path, folder: Path) -> str:
+    """Name a file relative to its role's first one, so that equal names in two folders stay apart."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

@@ -25,12 +25,14 @@ class Features:
         where a cell is never hidden.
     names : d names. rule : one sentence on where they come from, for the record.
     cells : the names of all cells, input after input, where they have names (table columns).
+    never_hidden : names of the cells that are declared as never hidden.
     """
 
     labels: Mapping[str, np.ndarray]
     names: tuple[str, ...]
     rule: str = "given"
     cells: tuple[str, ...] = ()
+    never_hidden: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

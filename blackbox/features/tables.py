@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def grouped(
     order = {feature: k for k, feature in enumerate(dict.fromkeys(features))}
     flat = np.array([-1 if n in never_hidden else order[owner.get(n, n)] for n in names])
     rule = f"columns, {len(groups)} groups of columns" if groups else "columns"
-    return from_labels(_unflatten(flat, x), x, list(order), rule, names)
+    found = from_labels(_unflatten(flat, x), x, list(order), rule, names)
+    return replace(found, never_hidden=tuple(never_hidden))
 
 
 def _unflatten(flat: np.ndarray, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -37,9 +37,9 @@ class Dataset:
         return {name: array[position] for name, array in self.rows.items()}
 
     def position(self, which: int | str) -> int:
-        """Find a row by its number from 0, or by its name."""
-        if isinstance(which, str) and which in self.ids:
-            return self.ids.index(which)
+        """Find a row by its name, or by its number from 0 where no row has that name."""
+        if str(which) in self.ids:
+            return self.ids.index(str(which))
         try:
             number = int(which)
         except ValueError:

@@ -106,7 +106,7 @@ def _per_channel(name: str, values: tuple[float, ...], channels: int) -> np.ndar
 
 
 def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if not path.exists():
         raise missing_file(path, "picture")
@@ -114,7 +114,8 @@ def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise RequestError(f"{path} has {image.width} x {image.height} pixels, too many to read.")
-            fitted = _eight_bits(image).convert(mode)
+            upright = ImageOps.exif_transpose(image)  # cameras store the turn beside the pixels
+            fitted = _eight_bits(upright).convert(mode)
             if fitted.size != (size[1], size[0]):
                 fitted = fitted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             array = np.asarray(fitted, dtype=float)

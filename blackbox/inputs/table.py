@@ -56,6 +56,8 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise RequestError(f"{path} cannot be read as CSV: {error}.") from None
     names = [name.strip() for name in header[1]]
+    if len(names) == 1 and (mark := next((m for m in ";\t|" if m in names[0]), None)):
+        raise RequestError(f"{path} separates its columns by {mark!r}: save it with commas.")
     _refuse_repeats(names, path)
     for line, row in rows:
         if row and len(row) != len(names):
@@ -165,7 +167,10 @@ def _cells(table: Table, name: str, dtype: str) -> np.ndarray:
         return cast(what, dtype, column)
     for row, value in enumerate(column.tolist()):
         if not is_number(value):
-            raise RequestError(f"{what} holds {value!r} in row {row}, which is no number.")
+            raise RequestError(
+                f"{what} holds {value!r} in row {row}, which is no number. If the column is no model input, "
+                "name it as the one that names the rows (id) or as no input (not_inputs)."
+            )
         if value is None or not np.isfinite(float(value)):
             raise RequestError(f"{what} holds {value!r} in row {row}: values must be finite.")
     return cast(what, dtype, _whole(column) if dtype.startswith(("int", "uint")) else column)

@@ -1,0 +1,231 @@
+"""The plan file: what it may say, what it may not, and what YAML makes of words."""
+
+from __future__ import annotations
+
+import pytest
+from test_cli import APPLICANTS, CREDIT, LINEAR, MODELS, ROWS, run
+
+from blackbox.audit import run as play
+from blackbox.errors import RequestError
+from blackbox.plan import load_plan
+
+WHOLE = {"model": f"{{path: {LINEAR}}}", "data": f"{{path: {ROWS}}}", "background": f"{{path: {ROWS}}}",
+         "methods": "[occlusion]", "checks": "[]"}  # fmt: skip
+
+
+@pytest.fixture
+def load(tmp_path):
+    def go(text=None, **top):
+        lines = "".join(f"{key}: {value}\n" for key, value in {**WHOLE, **top}.items() if value is not None)
+        (tmp_path / "plan.yaml").write_text(lines if text is None else text, encoding="utf-8")
+        return load_plan(tmp_path / "plan.yaml")
+
+    return go
+
+
+@pytest.mark.parametrize("plan", ["credit", "digits"])
+def test_the_sample_plans_are_read(plan):
+    loaded = load_plan(MODELS / plan / "audit.yaml")
+    assert next(iter(loaded.methods)) == "kernelshap"
+    assert loaded.seed == 0
+
+
+def test_the_top_level_keys_are_the_documented_ones(load):
+    keys = ["model", "data", "background", "features", "targets", "methods", "checks", "reasons", "seed",
+            "budget", "outputs"]  # fmt: skip
+    assert list(type(load()).model_fields) == keys
+
+
+def test_only_model_and_data_are_needed(load):
+    loaded = load(f"model: {{path: {LINEAR}}}\ndata: {{path: {ROWS}}}\n")
+    assert list(loaded.methods) == ["occlusion", "kernelshap", "sis"]
+    assert "protected" not in loaded.checks
+    for key in ("model", "data"):
+        with pytest.raises(RequestError, match=f"'{key}' is missing"):
+            load(**{key: None})
+    with pytest.raises(RequestError, match=r"'model\.path' is missing"):
+        load(model="{device: cpu}")
+
+
+def test_methods_and_checks_may_be_names_or_names_with_settings(load):
+    for said in ("lime", "[lime]", "{lime: {}}", "{lime: null}", "\n  lime:"):
+        assert list(load(methods=said).methods) == ["lime"]
+    method, scale = load(methods="{kernelshap: {budget: 64, scale: logit}}").parsed_methods()["kernelshap"]
+    assert (method.budget, scale) == (64, "logit")
+    assert load(checks="{stability: {least: 0.5, gate: fail}}").parsed_checks()[0].least == 0.5
+
+
+def test_targets_may_be_one_or_many_or_nobody(load):
+    told = {"null": [None], "1": [1], "yes_sir": ["yes_sir"], "[0, b]": [0, "b"], "'1'": ["1"]}
+    for said, wanted in told.items():
+        assert load(targets=said).target_list() == wanted
+
+
+BAD = {
+    "top key": ({"metods": "[a]"}, ["'metods'", "Did you mean 'methods'", "reasons"]),
+    "model key": ({"model": "{path: a, devise: cpu}"}, ["'model.devise'", "Did you mean 'device'"]),
+    "data key": ({"data": "{path: a, colums: [x]}"}, ["'data.colums'", "Did you mean 'columns'"]),
+    "image key": ({"data": "{path: a, image: {sdt: [1]}}"}, ["'data.image.sdt'", "Did you mean 'std'"]),
+    "features key": ({"features": "{group: {}}"}, ["'features.group'", "Did you mean 'groups'"]),
+    "background key": ({"background": "{pathe: a}"}, ["'background.pathe'", "Did you mean 'path'"]),
+    "reasons key": ({"reasons": "{methd: lime}"}, ["'reasons.methd'", "Did you mean 'method'"]),
+    "outputs key": ({"outputs": "{foldr: a}"}, ["'outputs.foldr'", "Did you mean 'folder'"]),
+    "method": ({"methods": "[kernalshap]"}, ["Did you mean 'kernelshap'"]),
+    "method setting": ({"methods": "{lime: {sample: 3}}"}, ["'sample'", "Did you mean 'samples'"]),
+    "method value": ({"methods": "{lime: {samples: many}}"}, ["samples", "'many'"]),
+    "method scale": ({"methods": "{lime: {scale: logits}}"}, ["Did you mean 'logit'"]),
+    "no method": ({"methods": "[]"}, ["methods"]),
+    "check": ({"checks": "[stabilty]"}, ["Did you mean 'stability'"]),
+    "check setting": ({"checks": "{stability: {lest: 1}}"}, ["'lest'", "Did you mean 'least'"]),
+    "gate": ({"checks": "{stability: {gate: fial}}"}, ["'fial'", "Did you mean 'fail'"]),
+    "protected nobody": ({"checks": "[protected]"}, ["protected", "names"]),
+    "background use": ({"background": f"{{path: {ROWS}, use: means}}"}, ["use", "'means'", "mean"]),
+    "no background row": ({"background": f"{{path: {ROWS}, most: 0}}"}, ["background.most", "1"]),
+    "seed": ({"seed": "-1"}, ["seed", "-1"]),
+    "budget": ({"budget": "lots"}, ["budget", "'lots'"]),
+    "no rows": ({"data": f"{{path: {ROWS}, first: 0}}"}, ["data.first", "1"]),
+    "model as text": ({"model": "credit.onnx"}, ["model", "'credit.onnx'"]),
+    "groups as list": ({"features": "{groups: [a]}"}, ["features.groups"]),
+    "reasons method": ({"reasons": "{method: kernalshap}"}, ["reasons", "kernalshap"]),
+    "reasons of no method": ({"reasons": "{method: lime}"}, ["reasons", "lime", "occlusion"]),
+    "no target": ({"targets": "[]"}, ["targets"]),
+    "no named rows": ({"data": f"{{path: {ROWS}, rows: []}}"}, ["rows"]),
+    "mean of nothing": ({"background": "{use: mean}"}, ["mean", "path"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_plan_is_told_before_the_model_is_asked(load, case):
+    changed, words = BAD[case]
+    with pytest.raises(RequestError) as told:
+        load(**changed)
+    for word in words:
+        assert word in str(told.value)
+
+
+TRAPS = {
+    "yes for a class": ({"targets": "yes"}, "targets"),
+    "no in a list of classes": ({"targets": "[no]"}, "targets"),
+    "no as a class name": ({"model": f"{{path: {LINEAR}, classes: [no, yes]}}"}, "classes"),
+    "a date for a target": ({"targets": "2020-01-01"}, "targets"),
+    "on for a row": ({"data": f"{{path: {ROWS}, rows: [on]}}"}, "rows"),
+    "a bool for a seed": ({"seed": "true"}, "seed"),
+    "a bool for a count": ({"data": f"{{path: {ROWS}, first: yes}}"}, "first"),
+}
+
+
+@pytest.mark.parametrize("case", TRAPS)
+def test_what_yaml_turned_into_something_else_is_refused(load, case):
+    changed, word = TRAPS[case]
+    with pytest.raises(RequestError) as told:
+        load(**changed)
+    assert word in str(told.value)
+
+
+@pytest.mark.parametrize("case", ["targets: {a: 1}", "model: a.onnx", "background: {path: a, use: all}",
+                                  "data: {path: x, rows: [[1]]}", "targets: 2020-01-01",
+                                  "model: {path: a, classes: [no, yes]}"])  # fmt: skip
+def test_no_word_of_the_machinery_reaches_the_person(load, case):
+    key, _, value = case.partition(": ")
+    with pytest.raises(RequestError) as told:
+        load(**{key: value})
+    for word in ("modelpart", "tuple[", ".int ", "^(", "datetime", "instance of", ".0.int"):
+        assert word not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is no plan"),
+        ("- model\n- data\n", "is no plan"),
+        ("just words\n", "is no plan"),
+        ("model: [1\n", "no readable YAML"),
+        ("model:\n\tpath: a\n", "no readable YAML"),
+        ("model: !!python/object/apply:os.system [ls]\n", "no readable YAML"),
+        ("model: &a {path: *a}\ndata: {path: b}\n", "model.path"),
+        ("1: 2\nmodel: {path: a}\ndata: {path: b}\n", "1"),
+    ],
+)
+def test_what_is_no_plan_is_refused(load, text, words):
+    with pytest.raises(RequestError) as told:
+        load(text)
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_key_that_stands_twice_is_refused(load):
+    with pytest.raises(RequestError, match="seed"):
+        load(f"model: {{path: {LINEAR}}}\ndata: {{path: {ROWS}}}\nseed: 1\nseed: 2\n")
+
+
+def test_a_message_stays_short_whatever_the_plan_holds(load):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcd", "bcde", strict=True)]
+    with pytest.raises(RequestError) as told:
+        load("\n".join([*lines, "model: *e", "data: {path: x}"]))
+    assert len(str(told.value)) < 500
+
+
+def test_a_missing_plan_is_told_with_the_nearest():
+    with pytest.raises(RequestError, match=r"Did you mean 'audit\.yaml'"):
+        load_plan(MODELS / "credit" / "adit.yaml")
+    with pytest.raises(RequestError, match="credit"):
+        load_plan(MODELS / "credit")
+    with pytest.raises(RequestError, match=r"credit\.onnx"):
+        load_plan(CREDIT)
+
+
+def test_paths_are_relative_to_the_plan_and_may_be_absolute(tmp_path, monkeypatch):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    for path in (LINEAR, ROWS):
+        (inside / path.name).write_bytes(path.read_bytes())
+    (inside / "p.yaml").write_text(f"model: {{path: linear.onnx}}\ndata: {{path: linear.csv}}\n"
+                                   f"background: {{path: {ROWS}}}\nmethods: [occlusion]\n")  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run("audit", "inside/p.yaml").exit_code == 0
+    assert (tmp_path / "audit-p" / "report.html").is_file()
+    monkeypatch.chdir(inside)
+    assert run("audit", "p.yaml", "-o", "../other").exit_code == 0
+    assert (tmp_path / "other" / "report.html").is_file()
+
+
+def test_the_digest_of_the_model_is_held_to(load):
+    digest = "cac1409a8a1d7a1f8c7c308fa39763d5f1bb5cb6ccf22ded6e17dd49e43de9d2"
+    with pytest.raises(RequestError, match=rf"not the model of the plan.*{digest}"):
+        play(load(model=f"{{path: {LINEAR}, sha256: {digest}}}"), MODELS)
+
+
+def test_a_row_is_found_by_its_name_as_on_the_command_line(load, tmp_path):
+    (tmp_path / "ids.csv").write_text("id,x0,x1,x2,x3\n1,1,2,3,4\n2,5,6,7,8\n3,9,9,9,9\n")
+    data = f"{{path: {tmp_path / 'ids.csv'}, id: id, rows: [2]}}"
+    assert [case.id for case in play(load(data=data), tmp_path).cases] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"targets": "aproved"}, "Did you mean 'approved'"),
+        ({"targets": "7"}, "0 to 1"),
+        ({"data": f"{{path: {APPLICANTS}, id: aplicant}}"}, "Did you mean 'applicant'"),
+        ({"data": f"{{path: {APPLICANTS}, rows: [A-0001]}}"}, "Did you mean 'A-0"),
+        ({"data": f"{{path: {APPLICANTS}, rows: [40]}}"}, "0 to 39"),
+        ({"background": f"{{path: {ROWS}}}"}, "'age'"),
+        ({"features": "{groups: {h: [housing_ow]}}"}, "Did you mean 'housing_own'"),
+        ({"features": "{never_hidden: [agee]}"}, "Did you mean 'age'"),
+        ({"features": "{grid: [2, 2]}"}, "no picture"),
+        ({"features": "{labels: nope.csv}"}, "nope.csv"),
+        ({"model": f"{{path: {CREDIT}, classes: nope.txt}}"}, "nope.txt"),
+        ({"model": f"{{path: {CREDIT}, device: tpu}}"}, "'tpu'"),
+        ({"model": f"{{path: {CREDIT}, output: probs}}"}, "Did you mean 'prob"),
+        ({"checks": "{protected: {features: [sex]}}"}, "'sex'"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_does_not_fit_its_files_is_told(load, tmp_path, changed, words):
+    base = {
+        "model": f"{{path: {CREDIT}}}", "data": f"{{path: {APPLICANTS}, first: 1}}",
+        "background": f"{{path: {MODELS / 'credit' / 'background.csv'}, most: 2}}",
+    }  # fmt: skip
+    with pytest.raises(RequestError) as told:
+        play(load(**{**base, **changed}), tmp_path)
+    assert words in str(told.value)
