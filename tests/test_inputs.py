@@ -102,7 +102,7 @@ def test_rows_are_found_by_name_first_and_by_number_else(csv):
         ("a,b\n1,2\n1\n", "has 1 values for 2 columns"),
         ('a,b\n"1,2\n', "cannot be read as CSV"),
         ("a;b\n1;2\n", "separates its columns by ';'"),
-        ("a\n1\n", "separates its columns by ';': a"),
+        ("a\n1\n", "needs 2 columns and rows.csv offers 1: a"),
         ("a,b\n1,1e39\n", "float32, which cannot hold 1e+39"),
     ],
 )  # fmt: skip
