@@ -11,7 +11,7 @@ import numpy as np
 
 from blackbox import backgrounds, seeds
 from blackbox.backgrounds import Background
-from blackbox.errors import RequestError
+from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.model import Model, missing_file, open_model
@@ -75,7 +75,7 @@ def gather(plan: Plan, folder: Path) -> Materials:
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
     background = _background(plan, folder, model, data, files)
-    return Materials(model, data, background, _labels(plan, folder, files), files)
+    return Materials(model, data, background, _labels(plan, folder, data, files), files)
 
 
 def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Model:
@@ -127,9 +127,13 @@ def _background(
     return backgrounds.sample(read.rows, part.most, seeds.generator(plan.seed, "background"))
 
 
-def _labels(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> dict[str, str]:
+def _labels(plan: Plan, folder: Path, data: Dataset, files: dict[str, tuple[Path, ...]]) -> dict[str, str]:
     labels = plan.features.labels
     if isinstance(labels, dict):
+        known = (*data.columns, *plan.features.groups)
+        for name in labels:
+            if data.columns and name not in known:
+                raise unknown("column or group in features.labels:", name, known)
         return labels
     table = read_table(folder / labels)
     files["labels"] = (folder / labels,)

@@ -55,7 +55,9 @@ def heat(case: Case, values: np.ndarray) -> np.ndarray:
     spread = value_map(case, values)
     strength = np.abs(spread) / (np.abs(spread).max() or 1.0)
     colour = np.where(spread[..., None] >= 0, SUPPORTS, OPPOSES)
-    faded = 255 - (255 - original(case).astype(float).mean(axis=2, keepdims=True)) * 0.18
+    tone = original(case).astype(float).mean(axis=2, keepdims=True)
+    tone = 255 - tone if tone.mean() < 128 else tone  # a dark picture is shown as its negative
+    faded = 255 - (255 - tone) * 0.18
     mixed = faded * (1 - strength[..., None]) + colour * strength[..., None]
     return np.asarray(np.rint(mixed), dtype=np.uint8)
 
