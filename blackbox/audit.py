@@ -134,9 +134,11 @@ def _case(
             failures.append(Failure(method_name, error))
     watcher.step(f"{name}: checks")
     subject = Subject(name, case, explanations, asked, target, plan.seed)
+    findings = tuple(_findings(plan, subject, failures))
+    case.memories.clear()  # nobody asks this case again, and a memory may hold 128 MiB
     return CaseResult(
         name, position, _target_name(explanations, target), case, explanations, tuple(failures),
-        tuple(_findings(plan, subject, failures)), _reasons(plan, materials, explanations),
+        findings, _reasons(plan, materials, explanations),
     )  # fmt: skip
 
 
