@@ -28,14 +28,14 @@ FLOORS = [
     ["score"],
     ["interop"],
     ["explanation", "model"],
-    ["casts", "files", "seeds", "settings", "yamls"],
+    ["casts", "diagnosis", "files", "seeds", "settings", "yamls"],
     ["errors"],
     ["numerics"],
 ]
 """From the doors down to the cellar; a name is a file or a folder of blackbox/."""
 
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
-GROUND = {"model", "errors", "settings", "seeds", "casts", "explanation"}
+GROUND = {"model", "errors", "settings", "seeds", "casts", "diagnosis", "explanation"}
 FREE = {("blackbox", "__version__"), ("blackbox", "cli")}
 
 LONGEST_FILE = 300

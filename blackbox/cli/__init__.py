@@ -10,6 +10,7 @@ import click
 
 from blackbox import __version__
 from blackbox.cli.audit import audit
+from blackbox.cli.doctor import doctor
 from blackbox.cli.explain import explain
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
@@ -60,7 +61,7 @@ def cli() -> None:
     """  # noqa: D301  # click wants the backspace itself
 
 
-for verb in (inspect, explain, init, audit, methods):
+for verb in (inspect, explain, init, audit, methods, doctor):
     cli.add_command(verb)
 
 

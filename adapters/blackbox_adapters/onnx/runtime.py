@@ -86,6 +86,11 @@ def start(path: Path, device: str, threads: int | None, graph: bytes | None = No
     )
 
 
+def start_graph(graph: bytes, device: str) -> str:
+    """Start a session on a graph in memory and return the device that it reports."""
+    return start(Path("graph in memory"), device, None, graph)[1]
+
+
 def _cuda(number: int) -> tuple[str, dict[str, Any]]:
     # EXHAUSTIVE, the default, times convolution algorithms and may choose another one next time;
     # TF32 would cut the mantissa to 10 bits
