@@ -86,7 +86,7 @@ def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Mode
         classes = class_names(folder / classes)
         files["classes"] = (folder / str(part.classes),)
     wanted: dict[str, Any] = {
-        "output": part.output, "kind": part.kind, "classes": classes or None,
+        "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
         "batch_size": part.batch_size, "threads": part.threads,
     }  # fmt: skip
     model = open_model(path, part.device, {k: v for k, v in wanted.items() if v is not None})

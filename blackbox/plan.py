@@ -32,6 +32,7 @@ class ModelPart(_Strict):
     sha256: str | None = None
     device: str = "auto"
     output: str | None = None
+    select: str | None = None
     kind: str | None = None
     classes: tuple[str, ...] | str = ()
     batch_size: int | None = None

@@ -53,17 +53,15 @@ MOST_LINES = 40
 def explain(
     model: str, data: Path, row: str, background: Path | None, method: str, pairs: tuple[str, ...],
     targets: tuple[str, ...], scale: str | None, groups: tuple[str, ...], grid: str | None,
-    superpixels: int | None, seed: int, json_file: str | None, plot: Path | None, device: str,
-    output: str | None, kind: str | None, class_names: Path | None, batch_size: int | None,
-    threads: int | None, **reading: Any,
+    superpixels: int | None, seed: int, json_file: str | None, plot: Path | None, **given: Any,
 ) -> None:  # fmt: skip
     """Explain one row of data under MODEL and print its attributions."""
     asked = register.method(method, options.settings(pairs))
     seed = seeds.resolve(seed)
     for file in (plot, Path(json_file) if json_file not in (None, "-") else None):
         check_place(file)
-    opened = options.model_from(model, device, output=output, kind=kind, class_names=class_names,
-                                batch_size=batch_size, threads=threads)  # fmt: skip
+    opening, reading = options.split(given)
+    opened = options.model_from(model, **opening)
     spec = options.data_from(**reading)
     rows = read_dataset(data, opened.signature, spec)
     x = rows.row(rows.position(row))

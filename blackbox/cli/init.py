@@ -22,8 +22,7 @@ from blackbox.errors import RequestError
 @options.add(options.MODEL)
 @options.add(options.DATA)
 def init(
-    model: str, data: Path, plan: Path, force: bool, device: str, output: str | None, kind: str | None,
-    class_names: Path | None, batch_size: int | None, threads: int | None, **reading: Any,
+    model: str, data: Path, plan: Path, force: bool, **given: Any
 ) -> None:  # fmt: skip
     """Write a plan that audits MODEL on your own data, with comments on what to check."""
     from blackbox.draft import draft
@@ -32,9 +31,9 @@ def init(
 
     if plan.exists() and not force:
         raise RequestError(f"{plan} exists already: name another file with -o, or add --force.")
-    opened = options.model_from(model, device, output=output, kind=kind, class_names=class_names,
-                                batch_size=batch_size, threads=threads)  # fmt: skip
-    text = draft(opened, data, options.data_from(**reading), plan, class_names)
+    opening, reading = options.split(given)
+    opened = options.model_from(model, **opening)
+    text = draft(opened, data, options.data_from(**reading), plan, opening["class_names"])
     with written(plan) as temporary:
         temporary.write_text(text, encoding="utf-8")
         load_plan(temporary)  # what is written must be readable

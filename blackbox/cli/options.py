@@ -18,11 +18,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 MODEL = [
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--output", "output", help="Output to ask; default: the last floating-point one."),
+    click.option("--select", help="Part of the output, for example [0,:,1]."),
     click.option("--kind", help="What it holds: probabilities, logits or values; default: observed."),
     click.option("--class-names", type=click.Path(path_type=Path), help="Text file, one class a line."),
     click.option("--batch-size", type=int, help="Rows per forward pass; default: by rule."),
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
 ]
+OPENING = ("device", "output", "select", "kind", "class_names", "batch_size", "threads")
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),
     click.option("--columns", help="Input columns in the model's order, separated by commas."),
@@ -44,6 +46,12 @@ def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the options of ``MODEL`` from those of ``DATA``."""
+    opening = {key: given[key] for key in OPENING}
+    return opening, {key: value for key, value in given.items() if key not in opening}
 
 
 def model_from(model: str, device: str, **given: Any) -> Model:

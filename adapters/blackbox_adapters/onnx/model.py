@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from blackbox.errors import ModelError, RequestError, unknown
+from blackbox.errors import ModelError, RequestError
 from blackbox.model import Identity, Limits, Rows, Signature, Tensor
 from blackbox.settings import parse
 from blackbox_adapters.onnx import graph, runtime
+from blackbox_adapters.onnx.answer import Answer, choose
 from blackbox_adapters.onnx.options import OnnxOptions
 
 DTYPES = {"float": "float32", "double": "float64"}
@@ -35,6 +36,7 @@ class OnnxModel:
     """A running ONNX Runtime session with the port's face."""
 
     session: Any
+    answer: Answer
     signature: Signature
     limits: Limits
     identity: Identity
@@ -47,13 +49,11 @@ class OnnxModel:
         ModelError : the runtime refused the rows or failed on them.
         """
         count = len(next(iter(rows.values())))
-        wanted = self.signature.answer
         try:
-            (answer,) = self.session.run([wanted], self._padded(rows, count))
+            values = self.session.run(list(self.answer.outputs), self._padded(rows, count))
         except Exception as error:  # the runtime raises a family of its own exceptions
             raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
-        array = _from_maps(answer, self.signature.output(wanted)) if isinstance(answer, list) else answer
-        return {wanted: array[:count] if self.limits.fixed_batch else array}
+        return {self.signature.answer: self.answer.take(values, count if self.limits.fixed_batch else None)}
 
     def _padded(self, rows: Rows, count: int) -> dict[str, np.ndarray]:
         """Repeat the last row up to the fixed batch; the declared axis itself is never rewritten."""
@@ -61,16 +61,6 @@ class OnnxModel:
         if short <= 0:
             return dict(rows)
         return {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for name, a in rows.items()}
-
-
-def _from_maps(answer: Sequence[Mapping[Any, float]], output: Tensor) -> np.ndarray:
-    """Turn a ZipMap's list of mappings into Float[np.ndarray, "n c"] in the order of the labels."""
-    if not answer or not isinstance(answer[0], Mapping):
-        raise ModelError(f"Output {output.name!r} is a sequence that is no class mapping.")
-    keys = list(answer[0])
-    by_text = {str(key): key for key in keys}
-    ordered = [by_text[label] for label in output.labels] if set(output.labels) == set(by_text) else keys
-    return np.array([[row[key] for key in ordered] for row in answer])
 
 
 def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel:
@@ -88,25 +78,24 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     found = graph.facts(path, proto)
     tables = graph.without_class_maps(proto)
     session, used = runtime.start(path, device, settings.threads, tables)
-    signature = _signature(session, settings, graph.class_names(proto, found["metadata"]))
+    inputs = _inputs(session)
+    names = graph.class_names(proto, found["metadata"])
+    outputs = tuple(_output(node, names) for node in session.get_outputs())
+    answer = _labelled(choose(outputs, settings.output, settings.select), settings.classes)
+    offered = tuple(output for output in outputs if output.name != answer.tensor.name)
+    signature = Signature(inputs, (*offered, answer.tensor), answer.tensor.name, settings.kind)
     identity = Identity(
         str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
         {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None},
     )  # fmt: skip
-    return OnnxModel(session, signature, _limits(signature, settings), identity)
+    return OnnxModel(session, answer, signature, _limits(signature, settings), identity)
 
 
-def _signature(session: Any, settings: OnnxOptions, names: Mapping[str, tuple[str, ...]]) -> Signature:
+def _inputs(session: Any) -> tuple[Tensor, ...]:
     inputs = tuple(_input(node) for node in session.get_inputs())
     if not inputs:
         raise ModelError("The model takes no inputs, so there is nothing to explain.")
-    outputs = tuple(_output(node, names) for node in session.get_outputs())
-    answer = _answer(outputs, settings.output)
-    if settings.classes:
-        outputs = tuple(
-            replace(o, labels=_declared(o, settings.classes)) if o.name == answer else o for o in outputs
-        )
-    return Signature(inputs, outputs, answer, settings.kind)
+    return inputs
 
 
 def _input(node: Any) -> Tensor:
@@ -138,26 +127,17 @@ def _dtype(text: str) -> str:
     return DTYPES.get(name, name)
 
 
-def _answer(outputs: tuple[Tensor, ...], asked: str | None) -> str:
-    names = [tensor.name for tensor in outputs]
-    if asked is not None:
-        if asked not in names:
-            raise unknown("output", asked, names)
-        return asked
-    floats = [tensor.name for tensor in outputs if tensor.dtype.startswith(("float", "bfloat"))]
-    numbers = [tensor.name for tensor in outputs if tensor.dtype.startswith(("int", "uint", "bool"))]
-    if not floats and not numbers:
-        raise ModelError(f"The model has no output that holds numbers, only {', '.join(names)}.")
-    return (floats or numbers)[-1]
-
-
-def _declared(output: Tensor, classes: tuple[str, ...]) -> tuple[str, ...]:
-    columns = output.shape[-1] if len(output.shape) > 1 else 1
+def _labelled(answer: Answer, classes: tuple[str, ...]) -> Answer:
+    """Name the answer's columns as the caller wants them."""
+    if not classes:
+        return answer
+    shape = answer.tensor.shape
+    columns = shape[-1] if len(shape) > 1 else 1
     if isinstance(columns, int) and columns != len(classes):
         raise RequestError(
-            f"{len(classes)} class names were given, but output {output.name!r} has {columns} columns."
+            f"{len(classes)} class names were given, but output {answer.tensor.name!r} has {columns} columns."
         )
-    return classes
+    return replace(answer, tensor=replace(answer.tensor, labels=classes))
 
 
 def _limits(signature: Signature, settings: OnnxOptions) -> Limits:

@@ -13,14 +13,17 @@ KINDS = ("probabilities", "logits", "values")
 class OnnxOptions:
     """Settings of the ONNX adapter.
 
-    output : the output to ask; None = the last floating-point one (classifiers put their label
-        first). classes : names of its columns; () = from the graph, where it names them.
+    output : the output to ask, or several to read as one table, separated by commas; None = the last
+        floating-point one (classifiers put their label first), or all of a classifier that has one
+        output per class. select : part of it, such as ``[0,:,1]``; None = all.
+    classes : names of its columns; () = from the graph, where it names them.
     kind : what it holds, ``probabilities``, ``logits`` or ``values``; None = observed.
     batch_size : rows per forward pass; None = by rule from the size of one row.
     threads : of ONNX Runtime within one pass; None = its own default, one per core.
     """
 
     output: str | None = None
+    select: str | None = None
     classes: tuple[str, ...] = ()
     kind: str | None = None
     batch_size: int | None = None
