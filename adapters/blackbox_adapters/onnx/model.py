@@ -16,6 +16,7 @@ from blackbox.settings import parse
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.scan import scan
 
 DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names that differ from NumPy's."""
@@ -75,6 +76,7 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     runtime.parse_device(device)
     runtime.load_runtime()
     proto = graph.load_graph(path)
+    scan(path, proto)
     found = graph.facts(path, proto)
     tables = graph.without_class_maps(proto)
     session, used = runtime.start(path, device, settings.threads, tables)
