@@ -25,6 +25,7 @@ FLOORS = [
     ["game"],
     ["fill"],
     ["backgrounds", "features", "inputs"],
+    ["probe"],
     ["score"],
     ["interop"],
     ["explanation", "model"],

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blackbox.cli import options, terminal
 from blackbox.model import Model, Tensor
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 @click.command()
 @click.argument("model")
 @options.add(options.MODEL)
+@click.option("--probe", "probed", is_flag=True, help="Ask it: speed, repeatability, kind, flatness.")
+@click.option("--data", type=click.Path(path_type=Path), help="Rows for --probe; default: drawn ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def inspect(model: str, device: str, as_json: bool, **given: Any) -> None:
+def inspect(model: str, device: str, probed: bool, data: Path | None, as_json: bool, **given: Any) -> None:
     """Show a model's inputs, outputs, opsets, producer, digests and the device it really runs on."""
     opened = options.model_from(model, device, **given)
     facts = describe(opened)
+    if probed or data is not None:
+        facts["probe"] = _probe(opened, data)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
@@ -40,6 +49,19 @@ def describe(model: Model) -> dict[str, Any]:
         "fixed_batch": model.limits.fixed_batch,
         **identity.facts,
     }
+
+
+def _probe(model: Model, data: Path | None) -> dict[str, Any]:
+    from blackbox import seeds
+    from blackbox.inputs import read_dataset
+    from blackbox.probe import probe, sample_rows
+
+    if data is None:
+        rows, rule = sample_rows(model, 256, seeds.generator(0, "probe")), "256 standard normal rows"
+    else:
+        read = read_dataset(data, model.signature)
+        rows, rule = dict(read.rows), f"{len(read)} rows of {data.name}"
+    return {"asked_about": rule, **dataclasses.asdict(probe(model, rows))}
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
@@ -76,6 +98,8 @@ def _show(facts: dict[str, Any]) -> None:
         about.add_row(f"[bold]{key}[/bold]", value)
     console.print(tensors)
     console.print(about)
+    if "probe" in facts:
+        _show_probe(console, facts["probe"])
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -93,3 +117,40 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *((f"metadata {k}", str(v)[:200]) for k, v in facts.get("metadata", {}).items()),
     ]
     return [(escape(key), escape(value)) for key, value in rows]
+
+
+def _show_probe(console: Console, seen: dict[str, Any]) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    top = max(seen["speeds"].values())
+    speed = Table("rows a pass", "rows per second", "", title="Probe", box=box.SIMPLE_HEAD)
+    for size, rate in seen["speeds"].items():
+        speed.add_row(str(size), f"{rate:,.0f}", "█" * max(1, round(24 * rate / top)))
+    console.print(speed)
+    about = Table.grid(padding=(0, 2))
+    for key, value in _readings(seen):
+        about.add_row(f"[bold]{escape(key)}[/bold]", escape(value))
+    console.print(about)
+
+
+def _readings(seen: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say in words what the probe saw."""
+    still = seen["still"]
+    flat = "not asked: the inputs are no floating-point numbers"
+    if still is not None:
+        flat = f"{100 * still:.0f}% of the rows do not answer to a nudge of a thousandth"
+        flat += ": a tree ensemble, rounding or saturation; derivatives say nothing" if still > 0.5 else ""
+    return [
+        ("asked about", f"{seen['asked_about']}; {seen['rows']:,} forward rows"),
+        ("output looks like", seen["kind"]),
+        ("asked again", _moved(seen["repeat"])),
+        ("alone or in a batch", _moved(seen["alone"])),
+        ("flat", flat),
+        ("homogeneous", {True: "yes: f(2x) = 2 f(x)", False: "no", None: "not asked"}[seen["homogeneous"]]),
+    ]
+
+
+def _moved(share: float) -> str:
+    return "the same to the last bit" if share == 0 else f"differs by {share:.1g} of the largest output"

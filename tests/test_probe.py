@@ -1,0 +1,92 @@
+"""What is looked at before anything is explained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import blackbox as bb
+from blackbox.cli import cli
+from blackbox.probe import probe, sample_rows
+
+MODELS = Path(__file__).parent.parent / "sample_models"
+
+
+def look(f, d=3, n=40, dtype=np.float32):
+    model = bb.open_model(f, options={"shape": (d,), "batch_size": 64})
+    return probe(model, {"input": np.random.default_rng(0).normal(size=(n, d)).astype(dtype)})
+
+
+def test_an_honest_function_repeats_alone_and_among_others():
+    seen = look(lambda x: x @ np.array([1.0, 2.0, 3.0]))
+    assert (seen.repeat, seen.alone, seen.kind) == (0, 0, "values")
+    assert seen.still == 0
+    assert seen.homogeneous is True
+
+
+def test_a_function_that_draws_is_caught():
+    rng = np.random.default_rng(1)
+    assert look(lambda x: x.sum(axis=1) + rng.random(len(x))).repeat > 0.01
+
+
+def test_a_function_that_looks_at_its_neighbours_is_caught():
+    seen = look(lambda x: x.sum(axis=1) - x.mean())
+    assert seen.repeat == 0
+    assert seen.alone > 0.01
+
+
+def test_a_staircase_is_still_and_a_bias_is_not_homogeneous():
+    assert look(lambda x: np.floor(x).sum(axis=1)).still > 0.9
+    assert look(lambda x: x.sum(axis=1) + 1).homogeneous is False
+
+
+def test_the_kinds_are_told_apart():
+    def p(x):
+        e = np.exp(x)
+        return e / e.sum(axis=1, keepdims=True)
+
+    assert look(p).kind == "probabilities"
+    assert look(lambda x: 3 * x).kind == "logits"
+
+
+def test_every_row_is_counted():
+    counted = [0]
+
+    def f(x):
+        counted[0] += len(x)
+        return x.sum(axis=1)
+
+    assert look(f).rows == counted[0]
+
+
+def test_speeds_go_up_to_the_models_own_limit_and_keep_a_fixed_batch():
+    assert list(look(lambda x: x.sum(axis=1)).speeds) == [1, 4, 16, 64]
+    fixed = bb.open_model(MODELS / "toys" / "fixed3.onnx")
+    assert list(probe(fixed, sample_rows(fixed, 5, np.random.default_rng(0))).speeds) == [3]
+
+
+def test_rows_that_cannot_be_drawn_must_be_given():
+    from blackbox.model import Tensor
+
+    class Whole:
+        signature = type("S", (), {"inputs": (Tensor("ids", "int64", ("n", 4)),)})
+
+    with pytest.raises(bb.RequestError, match="--data"):
+        sample_rows(Whole(), 4, np.random.default_rng(0))
+
+
+def test_the_command_shows_it_and_writes_it_as_json():
+    forest = MODELS / "breast_cancer"
+    told = CliRunner().invoke(cli, ["inspect", str(forest / "forest.onnx"), "--data", str(forest / "patients.csv")])
+    assert told.exit_code == 0
+    assert "rows per second" in told.stdout
+    assert "derivatives say nothing" in " ".join(told.stdout.split())
+    record = json.loads(
+        CliRunner().invoke(cli, ["inspect", str(forest / "forest.onnx"), "--probe", "--json"]).stdout
+    )
+    assert record["probe"]["kind"] == "probabilities"
+    assert record["probe"]["alone"] == pytest.approx(0, abs=1e-6)
