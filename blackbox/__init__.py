@@ -10,13 +10,15 @@ from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
-from blackbox.methods.sis import Fraction, Sis
+from blackbox.methods.sis import Sis
 from blackbox.model import Model, open_model
+from blackbox.threshold import Fraction, Quantile
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
-    "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
+    "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "Quantile",
+    "RequestError",
     "Sis", "explain", "open_model",
 ]  # fmt: skip
