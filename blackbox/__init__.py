@@ -12,6 +12,7 @@ from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
 from blackbox.methods.sis import Sis
 from blackbox.model import Model, open_model
+from blackbox.profile import SisProfile, sis_profile
 from blackbox.threshold import Fraction, Quantile
 
 __version__ = "0.1.0"
@@ -20,5 +21,5 @@ __all__ = [
     "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
     "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "Quantile",
     "RequestError",
-    "Sis", "explain", "open_model",
+    "Sis", "SisProfile", "explain", "open_model", "sis_profile",
 ]  # fmt: skip

@@ -23,16 +23,16 @@ def back_select(kept: np.ndarray, idle: np.ndarray | None = None, score: float =
     """
     kept, stack = kept.copy(), []
     idle = np.zeros(len(kept), dtype=bool) if idle is None else idle
+    scores, known = np.full(len(kept), -np.inf), False
     while kept.any():
-        candidates = np.flatnonzero(kept)
-        scores = np.full(len(candidates), score)
-        asked = ~idle[candidates]
-        if asked.any():
-            scores[asked] = yield from sweep(kept, candidates[asked])
+        if not known:
+            active = np.flatnonzero(kept & ~idle)
+            scores[active] = yield from sweep(kept, active)
+        scores[kept & idle] = score
         best = int(np.argmax(scores))  # argmax takes the first of equals: the published tie rule
-        score = float(scores[best])
-        stack.append((int(candidates[best]), score))
-        kept[candidates[best]] = False
+        score, scores[best], kept[best] = float(scores[best]), -np.inf, False
+        stack.append((best, score))
+        known = bool(idle[best])  # without an idle feature every other loss is what it was
     return stack
 
 
