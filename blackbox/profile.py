@@ -26,6 +26,7 @@ from blackbox.model import Model, Rows, Source, open_model
 from blackbox.score import Ledger, Target
 from blackbox.subsets import DISTANCES, Subset, choose_distance, distances, of_explanations
 
+BackgroundOf = Background | np.ndarray | Mapping[str, np.ndarray] | Callable[[Rows], Background] | None
 FeaturesOf = Features | np.ndarray | Mapping[str, np.ndarray] | Callable[[Rows], Features] | None
 
 
@@ -90,7 +91,7 @@ def sis_profile(
     target: Target = None,
     scale: str | None = None,
     features: FeaturesOf = None,
-    background: Background | np.ndarray | Mapping[str, np.ndarray] | None = None,
+    background: BackgroundOf = None,
     distance: str = "auto",
     eps: float | None = None,
     min_samples: int | None = None,
@@ -108,8 +109,8 @@ def sis_profile(
     model : as ``explain`` takes it. inputs : an array with a leading axis of inputs, one per input
         name, or a ``Dataset``.
     method : settings of the search; a ``Quantile`` without scores is taken over these inputs.
-    target, scale, background : as ``explain`` takes them. features : as ``explain`` takes them, or
-        a function from one input to its Features (superpixels).
+    target, scale : as ``explain`` takes them. features, background : as ``explain`` takes them, or
+        a function from one input to its Features (superpixels) or Background (a blur).
     distance : ``energy`` (positions in a picture), ``jaccard`` (columns, tokens), ``edit``
         (sequences); ``auto`` = energy for pictures, else jaccard.
     eps, min_samples : of DBSCAN; None = scanned, see ``clusters.cluster``.
@@ -187,10 +188,11 @@ def _ids(inputs: object, rows: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...
 
 
 def _cases(
-    model: Model, rows: Mapping[str, np.ndarray], features: FeaturesOf, background: object, ledger: Ledger,
-    count: int,
+    model: Model, rows: Mapping[str, np.ndarray], features: FeaturesOf, background: BackgroundOf,
+    ledger: Ledger, count: int,
 ) -> Iterator[Case]:  # fmt: skip
     for k in range(count):
         one = {name: array[k] for name, array in rows.items()}
         x = conform(model.signature, one.get("", one) if list(one) == [""] else one)
-        yield api.case(model, x, features(x) if callable(features) else features, background, ledger)
+        hidden = background(x) if callable(background) else background
+        yield api.case(model, x, features(x) if callable(features) else features, hidden, ledger)

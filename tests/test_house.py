@@ -15,6 +15,7 @@ FLOORS = [
     ["cli"],
     ["evidence"],
     ["report"],
+    ["compare", "mistakes"],
     ["profile"],
     ["lockstep"],
     ["audit"],

@@ -8,10 +8,12 @@ import click
 
 from blackbox import __version__
 from blackbox.cli.audit import audit
+from blackbox.cli.compare import compare
 from blackbox.cli.explain import explain
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.methods import methods
+from blackbox.cli.sis_profile import sis_profile
 from blackbox.errors import BlackboxError, nearest
 
 
@@ -58,7 +60,7 @@ def cli() -> None:
     """
 
 
-for verb in (inspect, explain, init, audit, methods):
+for verb in (inspect, explain, sis_profile, compare, init, audit, methods):
     cli.add_command(verb)
 
 
