@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from blackbox import methods as register
-from blackbox.audit import Watcher
 from blackbox.case import Case
-from blackbox.checks.finding import rank_correlation
 from blackbox.clusters import Clustering, cluster
 from blackbox.errors import BlackboxError, RequestError
 from blackbox.inputs import Dataset
 from blackbox.methods.sis import Sis
 from blackbox.model import Model, Source, open_model
 from blackbox.numerics import links
+from blackbox.numerics.ranks import rank_correlation
 from blackbox.profile import BackgroundOf, FeaturesOf, SisProfile, sis_profile
 from blackbox.score import Target, output_labels
 from blackbox.settings import whole
 from blackbox.subsets import Subset, distances
+from blackbox.watcher import Watcher
 
 
 @dataclass(frozen=True)

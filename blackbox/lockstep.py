@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.audit import Watcher
 from blackbox.case import Case
 from blackbox.errors import BlackboxError, BudgetSpent, RequestError
 from blackbox.explanation import Explanation
@@ -23,6 +22,7 @@ from blackbox.pool import Play, play_together
 from blackbox.score import Ledger, Target, forward
 from blackbox.searches.collection import Collection
 from blackbox.threshold import Quantile
+from blackbox.watcher import Watcher
 
 TOGETHER = 64
 """Inputs in lockstep: at 64 the passes are full even where a search asks few masks a time."""

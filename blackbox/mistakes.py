@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import BlackboxError, unknown
-from blackbox.explanation import Explanation
+from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.pool import Play, play
 from blackbox.profile import SisProfile
 from blackbox.searches.greedy import forward, prune
 from blackbox.searches.steps import Search, only
+from blackbox.threshold import Fraction
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def misclassified(
     For the class that the model says, the sufficient subsets; for the true class, the features that
     alone bring it to the same score, found by forward greedy and a prune. The input as a whole does
     not reach it for the true class, else it would not be a mistake: something else in it distracts.
+    Where the wrong class does not reach the method's threshold, 90 % of its way from the fully
+    hidden to the full score is asked of both.
 
     Parameters
     ----------
@@ -94,6 +97,8 @@ def _mistake(profile: SisProfile, row: int, said: int, truth: int, scale: str) -
     names = case.output_names()
     method = dataclasses.replace(profile.method, direction="above")
     wrong = case.explain(method, said, scale, 0)
+    if wrong.outcome is Outcome.NO_SUBSET:  # a mistake is seldom made with full confidence
+        wrong = case.explain(dataclasses.replace(method, threshold=Fraction(0.9)), said, scale, 0)
     threshold = float(wrong.details["threshold"])
     game = case.game(truth, scale)
     right, score = play(Play(game, _reaching(game, threshold)))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from blackbox import api
-from blackbox.audit import Watcher
 from blackbox.backgrounds import Background
 from blackbox.case import Case
 from blackbox.clusters import Clustering, cluster
@@ -25,6 +24,7 @@ from blackbox.methods.sis import Sis
 from blackbox.model import Model, Rows, Source, open_model
 from blackbox.score import Ledger, Target
 from blackbox.subsets import DISTANCES, Subset, choose_distance, distances, of_explanations
+from blackbox.watcher import Watcher
 
 BackgroundOf = Background | np.ndarray | Mapping[str, np.ndarray] | Callable[[Rows], Background] | None
 FeaturesOf = Features | np.ndarray | Mapping[str, np.ndarray] | Callable[[Rows], Features] | None

@@ -36,7 +36,7 @@ FLOORS = [
     ["interop"],
     ["explanation", "model"],
     ["threshold", "searches", "clusters"],
-    ["files", "seeds", "settings"],
+    ["files", "seeds", "settings", "watcher"],
     ["errors"],
     ["numerics"],
 ]

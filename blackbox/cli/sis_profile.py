@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @options.add(options.DATA)
 def sis_profile(
     model: str, folder: Path, misclassified: Path | None, budget: int | None, scale: str | None,
-    distance: str, eps: float | None, min_samples: int | None, device: str, output: str | None, kind: str | None,
-    class_names: Path | None, batch_size: int | None, threads: int | None, **given: Any,
+    distance: str, eps: float | None, min_samples: int | None, device: str, output: str | None,
+    kind: str | None, class_names: Path | None, batch_size: int | None, threads: int | None, **given: Any,
 ) -> None:  # fmt: skip
     """Find the features that are enough for MODEL's decisions on many inputs, and group them.
 

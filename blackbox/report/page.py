@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from blackbox.audit import AuditResult, CaseResult
-from blackbox.checks.finding import rank_correlation
 from blackbox.explanation import Explanation, Outcome
+from blackbox.numerics.ranks import rank_correlation
 from blackbox.reasons import show
 from blackbox.report import pictures
 from blackbox.report.templating import fill

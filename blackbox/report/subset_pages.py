@@ -35,7 +35,7 @@ class Look:
         """Return the picture of a subset; None where there is none to draw."""
         if not self.picture:
             return None
-        return Picture(pictures.data_uri(pictures.subset(case, members)), caption)
+        return Picture(pictures.data_uri(pictures.marked(case, members)), caption)
 
     def tell(self, case: Case, subset: Subset) -> str:
         """Return a subset in words."""
