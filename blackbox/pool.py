@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import BlackboxError, BudgetSpent
+from blackbox.fill import FillMany
 from blackbox.game import Game
 from blackbox.score import Ledger, forward
 from blackbox.searches.steps import Search
@@ -28,6 +29,7 @@ class _Turn:
     """A play in progress: the masks it waits for, or its result."""
 
     play: Play
+    number: int = 0
     masks: np.ndarray | None = None
     result: Any = None
 
@@ -77,22 +79,23 @@ def play_together(plays: Sequence[Play], ledger: Ledger) -> list[Any]:
     plays : games of one model and output, with equally many background rows. ledger : counts the
         rows really spent; every game's own ledger counts its share.
     """
-    turns = [_Turn(one) for one in plays]
+    turns = [_Turn(one, number) for number, one in enumerate(plays)]
     for turn in turns:
         turn.advance(None)
+    many = FillMany.of([one.game.fill for one in plays]) if plays else None
     while waiting := [turn for turn in turns if turn.masks is not None]:
-        _round(waiting, ledger)
+        _round(waiting, ledger, many)
     return [turn.result for turn in turns]
 
 
-def _round(waiting: list[_Turn], ledger: Ledger) -> None:
+def _round(waiting: list[_Turn], ledger: Ledger, many: FillMany | None) -> None:
     scores: list[np.ndarray | BlackboxError]
     try:
-        scores = [*_pooled(waiting, ledger)]
+        scores = [*_pooled(waiting, ledger, many)]
     except BudgetSpent as spent:
         scores = [spent] * len(waiting)
     except BlackboxError:
-        scores = [_alone(turn, ledger) for turn in waiting]  # one row spoilt the pass: find out whose
+        scores = [_alone(turn, ledger, many) for turn in waiting]  # one row spoilt the pass: find out whose
     for turn, score in zip(waiting, scores, strict=True):
         if isinstance(score, BlackboxError):
             turn.advance(None, score)
@@ -100,30 +103,42 @@ def _round(waiting: list[_Turn], ledger: Ledger) -> None:
             turn.advance(score)
 
 
-def _alone(turn: _Turn, ledger: Ledger) -> np.ndarray | BlackboxError:
+def _alone(turn: _Turn, ledger: Ledger, many: FillMany | None) -> np.ndarray | BlackboxError:
     try:
-        return _pooled([turn], ledger)[0]
+        return _pooled([turn], ledger, many)[0]
     except BlackboxError as error:
         return error
 
 
-def _pooled(waiting: Sequence[_Turn], ledger: Ledger) -> list[np.ndarray]:
+def _pooled(waiting: Sequence[_Turn], ledger: Ledger, many: FillMany | None) -> list[np.ndarray]:
     """Score everybody's masks: filled together, run together, read one by one."""
-    count = len(waiting[0].play.game.background)
-    scores = [np.empty(0 if turn.masks is None else len(turn.masks)) for turn in waiting]
+    first = waiting[0].play.game
+    count, same = len(first.background), len({t.play.game.score.readout for t in waiting}) == 1
+    scores = [np.empty(len(_masks(turn))) for turn in waiting]
     for pieces in _passes(waiting, count):
-        filled = [waiting[k].play.game.fill(_masks(waiting[k])[start:stop]) for k, start, stop in pieces]
-        rows = {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
-        score = waiting[0].play.game.score
-        outputs = forward(score.model, rows, score.readout.output, ledger)
+        rows = _filled(waiting, pieces, many)
+        outputs = forward(first.score.model, rows, first.score.readout.output, ledger)
+        known = first.score.read(outputs)[:, 0] if same else None
         at = 0
         for k, start, stop in pieces:
-            game, rows_here = waiting[k].play.game, (stop - start) * count
-            read = game.score.read(outputs[at : at + rows_here])[:, 0]
+            game, here = waiting[k].play.game, (stop - start) * count
+            part = slice(at, at + here)
+            read = game.score.read(outputs[part])[:, 0] if known is None else known[part]
             scores[k][start:stop] = read if count == 1 else read.reshape(-1, count).mean(axis=1)
-            game.score.ledger.rows += rows_here
-            at += rows_here
+            game.score.ledger.rows += here
+            at += here
     return scores
+
+
+def _filled(
+    waiting: Sequence[_Turn], pieces: list[tuple[int, int, int]], many: FillMany | None
+) -> dict[str, np.ndarray]:
+    masks = [_masks(waiting[k])[start:stop] for k, start, stop in pieces]
+    if many is not None:
+        owners = np.repeat([waiting[k].number for k, _, _ in pieces], [len(part) for part in masks])
+        return many(np.concatenate(masks), owners)
+    filled = [waiting[k].play.game.fill(part) for (k, _, _), part in zip(pieces, masks, strict=True)]
+    return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
 
 
 def _masks(turn: _Turn) -> np.ndarray:

@@ -17,7 +17,7 @@ from blackbox.case import Case
 from blackbox.clusters import Clustering, cluster
 from blackbox.errors import BlackboxError, RequestError
 from blackbox.explanation import Explanation
-from blackbox.features import Features
+from blackbox.features import Features, choose
 from blackbox.inputs import Dataset, conform
 from blackbox.lockstep import Question, answers, resolved
 from blackbox.methods.sis import Sis
@@ -194,5 +194,6 @@ def _cases(
     for k in range(count):
         one = {name: array[k] for name, array in rows.items()}
         x = conform(model.signature, one.get("", one) if list(one) == [""] else one)
+        features = choose(x) if features is None else features  # the default depends on the shape alone
         hidden = background(x) if callable(background) else background
         yield api.case(model, x, features(x) if callable(features) else features, hidden, ledger)

@@ -85,16 +85,21 @@ class _Meter:
 
     threshold: float
     left: float
-    best: np.ndarray | None = None
-    score: float = np.nan
+    last: tuple[np.ndarray, np.ndarray] | None = None
 
     def note(self, masks: np.ndarray, scores: np.ndarray) -> None:
-        passing = np.flatnonzero(scores >= self.threshold)
-        if len(passing):
-            sizes = masks[passing].sum(axis=1)
-            k = passing[int(np.argmin(sizes))]
-            if self.best is None or sizes.min() < self.best.sum():
-                self.best, self.score = masks[k].copy(), float(scores[k])
+        """Keep the latest masks of which some suffice: every search moves towards smaller ones."""
+        if scores.max() >= self.threshold:
+            self.last = (masks, scores)
+
+    def smallest(self) -> tuple[np.ndarray, float] | None:
+        """Return the smallest sufficient mask among those kept, with its score."""
+        if self.last is None:
+            return None
+        masks, scores = self.last
+        sizes = np.where(scores >= self.threshold, masks.sum(axis=1), masks.shape[1] + 1)
+        best = int(np.argmin(sizes))
+        return masks[best], float(scores[best])
 
 
 def collect(wanted: Wanted) -> Search[Collection]:
@@ -113,17 +118,23 @@ def collect(wanted: Wanted) -> Search[Collection]:
     try:
         yield from _metered(_collect(wanted, found, available, meter), meter)
     except BudgetSpent:
-        best = meter.best
-        smaller = best is not None and (best & ~wanted.idle).sum() < (available & ~wanted.idle).sum()
-        if not smaller and not found.subsets and meter.left >= 0:
+        members, score = _rescued(meter, available, wanted.idle)
+        if not members and not found.subsets and meter.left >= 0:
             raise
-        if best is not None and smaller:
-            members = [int(i) for i in np.flatnonzero(best & ~wanted.idle)]
+        if members:
             found.subsets.append(members)
             found.stacks.append([])
-            found.certificates.append(Certificate(meter.score, None, None, 1, len(members) == 1))
+            found.certificates.append(Certificate(score, None, None, 1, len(members) == 1))
         found.spent = True
     return found
+
+
+def _rescued(meter: _Meter, available: np.ndarray, idle: np.ndarray) -> tuple[list[int], float]:
+    """Take the smallest set that was seen to suffice, if it is smaller than all that is available."""
+    seen = meter.smallest()
+    if seen is None or (seen[0] & ~idle).sum() >= (available & ~idle).sum():
+        return [], float("nan")
+    return [int(i) for i in np.flatnonzero(seen[0] & ~idle)], seen[1]
 
 
 def _metered(search: Search[T], meter: _Meter) -> Search[T]:
@@ -151,7 +162,7 @@ def _collect(wanted: Wanted, found: Collection, available: np.ndarray, meter: _M
     most = wanted.max_subsets or len(available)
     score = wanted.full
     while True:
-        meter.best = None
+        meter.last = None
         first = yield from _one(wanted, available, score)
         members, left_out = yield from prune(first.members, wanted.threshold, len(available))
         alone = float((yield only(members, len(available))[None])[0])
@@ -162,7 +173,7 @@ def _collect(wanted: Wanted, found: Collection, available: np.ndarray, meter: _M
             Certificate(alone, left_out.tolist(), below, first.bound, len(members) <= first.bound)
         )
         available[members] = False
-        meter.best = None
+        meter.last = None
         if len(found.subsets) >= most:
             return
         score = float((yield available[None])[0])
