@@ -39,7 +39,7 @@ class Look:
 
     def tell(self, case: Case, subset: Subset) -> str:
         """Return a subset in words."""
-        return f"{len(subset.members)} features" if self.picture else words(subset, case, self.labels)
+        return _count(subset.members) if self.picture else words(subset, case, self.labels)
 
 
 def render_profile(
@@ -81,6 +81,10 @@ def render_comparison(comparison: Comparison, labels: Mapping[str, str] | None =
 
 def _look(profile: SisProfile, labels: Mapping[str, str] | None) -> Look:
     return Look(profile.distance == "energy" and pictures.is_picture(profile.cases[0]), labels or {})
+
+
+def _count(members: Sequence[int]) -> str:
+    return f"{len(members)} feature{'' if len(members) == 1 else 's'}"
 
 
 def _middle(sizes: Sequence[int]) -> str:
@@ -180,7 +184,7 @@ def _mistake(profile: SisProfile, mistake: Mistake, look: Look) -> dict[str, Any
         subset = Subset(mistake.row, 0, members, reached, None)
         sides.append(
             {"name": name, "members": members, "score": reached,
-             "picture": look.draw(case, members, f"suffices for {name}: {len(members)} features"),
+             "picture": look.draw(case, members, f"suffices for {name}: {_count(members)}"),
              "told": look.tell(case, subset) if members else "no set of features reaches it"}
         )  # fmt: skip
     whole = Picture(pictures.data_uri(pictures.original(case)), "input") if look.picture else None

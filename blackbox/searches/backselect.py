@@ -23,16 +23,21 @@ def back_select(kept: np.ndarray, idle: np.ndarray | None = None, score: float =
     """
     kept, stack = kept.copy(), []
     idle = np.zeros(len(kept), dtype=bool) if idle is None else idle
-    scores, known = np.full(len(kept), -np.inf), False
-    while kept.any():
+    scores, known, still = np.full(len(kept), -np.inf), False, kept & idle
+    active = np.flatnonzero(kept & ~idle)
+    for _ in range(int(kept.sum())):
         if not known:
-            active = np.flatnonzero(kept & ~idle)
             scores[active] = yield from sweep(kept, active)
-        scores[kept & idle] = score
-        best = int(np.argmax(scores))  # argmax takes the first of equals: the published tie rule
-        score, scores[best], kept[best] = float(scores[best]), -np.inf, False
+        scores[still] = score
+        best = int(scores.argmax())  # argmax takes the first of equals: the published tie rule
+        score = float(scores[best])
+        scores[best], kept[best] = -np.inf, False
         stack.append((best, score))
         known = bool(idle[best])  # without an idle feature every other loss is what it was
+        if known:
+            still[best] = False
+        else:
+            active = active[active != best]
     return stack
 
 

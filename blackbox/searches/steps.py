@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -45,21 +46,31 @@ def sweep(mask: np.ndarray, groups: Sequence[np.ndarray] | np.ndarray) -> Search
     Float[np.ndarray, "len(groups)"]
     """
     step = max(1, CELLS // len(mask))
+    if len(groups) <= step:
+        return (yield _flipped(mask, groups)) if len(groups) else np.zeros(0)
     scores = []
     for start in range(0, len(groups), step):
         part = yield _flipped(mask, groups[start : start + step])
         scores.append(part)
-    return np.concatenate(scores) if scores else np.zeros(0)
+    return np.concatenate(scores)
 
 
 def _flipped(mask: np.ndarray, groups: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    masks = np.repeat(mask[None], len(groups), axis=0)
+    masks = np.empty((len(groups), len(mask)), dtype=bool)
+    masks[:] = mask
     if isinstance(groups, np.ndarray):
-        masks[np.arange(len(groups)), groups] ^= True
+        # one feature per row: its place in the flattened masks
+        masks.reshape(-1)[groups + _starts(len(groups), len(mask))] = ~mask[groups]
     else:
         for row, group in zip(masks, groups, strict=True):
             row[group] ^= True
     return masks
+
+
+@lru_cache(maxsize=256)
+def _starts(count: int, d: int) -> np.ndarray:
+    """Where each of ``count`` rows of ``d`` cells starts; the same few are needed at every step."""
+    return np.arange(0, count * d, d)
 
 
 def only(members: Sequence[int] | np.ndarray, d: int) -> np.ndarray:
