@@ -111,22 +111,29 @@ def _alone(turn: _Turn, ledger: Ledger, many: FillMany | None) -> np.ndarray | B
 
 
 def _pooled(waiting: Sequence[_Turn], ledger: Ledger, many: FillMany | None) -> list[np.ndarray]:
-    """Score everybody's masks: filled together, run together, read one by one."""
-    first = waiting[0].play.game
-    count, same = len(first.background), len({t.play.game.score.readout for t in waiting}) == 1
+    """Score everybody's masks: filled together, run together, read together."""
+    games = [turn.play.game for turn in waiting]
+    first, count = games[0], len(games[0].background)
+    columns = np.array([game.score.readout.indices[0] for game in games])
+    alike = len({(game.score.readout.kind, game.score.readout.scale) for game in games}) == 1
     scores = [np.empty(len(_masks(turn))) for turn in waiting]
     for pieces in _passes(waiting, count):
-        rows = _filled(waiting, pieces, many)
-        outputs = forward(first.score.model, rows, first.score.readout.output, ledger)
-        known = first.score.read(outputs)[:, 0] if same else None
+        outputs = forward(
+            first.score.model, _filled(waiting, pieces, many), first.score.readout.output, ledger
+        )
+        who, sizes = [k for k, _, _ in pieces], [(stop - start) * count for _, start, stop in pieces]
+        if alike:
+            read = first.score.read_each(outputs, np.repeat(columns[who], sizes))
+        else:
+            parts = np.split(outputs, np.cumsum(sizes)[:-1])
+            each = zip(who, parts, strict=True)
+            read = np.concatenate([games[k].score.read(part)[:, 0] for k, part in each])
+        means = read if count == 1 else read.reshape(-1, count).mean(axis=1)
         at = 0
         for k, start, stop in pieces:
-            game, here = waiting[k].play.game, (stop - start) * count
-            part = slice(at, at + here)
-            read = game.score.read(outputs[part])[:, 0] if known is None else known[part]
-            scores[k][start:stop] = read if count == 1 else read.reshape(-1, count).mean(axis=1)
-            game.score.ledger.rows += here
-            at += here
+            scores[k][start:stop] = means[at : at + stop - start]
+            games[k].score.ledger.rows += (stop - start) * count
+            at += stop - start
     return scores
 
 

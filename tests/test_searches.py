@@ -10,6 +10,7 @@ import blackbox as bb
 from blackbox.api import case
 from blackbox.backgrounds import blur, filled
 from blackbox.features import patches, superpixels
+from blackbox.inputs import read_dataset
 from blackbox.model import open_model
 from blackbox.score import Ledger
 from blackbox.searches.collection import SEARCHES
@@ -242,6 +243,21 @@ def test_auto_ends_within_its_budget_on_patches_and_on_every_pixel_of_a_large_pi
     assert large.rows <= 20_002
     assert large.details["subset_scores"][0] >= large.details["threshold"]
     assert len(large.details["subsets"][0]) <= 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shade", [0.0, 0.5])
+def test_auto_on_28_x_28_pictures_costs_1_5_percent_and_is_3_percent_larger_at_the_most(shade):
+    opened = open_model(MODELS / "digits" / "cnn28.onnx", "cpu", {"threads": 1})
+    data = read_dataset(MODELS / "digits" / "images28", opened.signature)
+    background = np.full((1, 28, 28), shade, dtype=np.float32)
+    sizes = {}
+    for search in ("auto", "backselect"):
+        found = bb.sis_profile(opened, data, bb.Sis(search=search, max_subsets=1), background=background)
+        sizes[search] = np.mean([len(subset.members) for subset in found.subsets])
+        if search == "auto":
+            assert found.rows / len(data) <= 0.015 * 307_721
+    assert sizes["auto"] <= 1.03 * sizes["backselect"]
 
 
 KINDS = {

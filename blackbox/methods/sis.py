@@ -71,7 +71,8 @@ class Sis:
     max_subsets : stop after so many subsets; None = all there are.
     budget : masks that may be asked; None = no limit but that of ``auto`` and ``exact``. A budget
         that ends midway keeps what is certified.
-    share : of the features given up per round by ``batched``; None = 0.2.
+    share : of the features given up per round by ``batched`` and ``auto``; None = 0.175, and for
+        ``auto`` up to 256 features 0.4.
 
     Every search ends with a prune: whatever it found, no single member can go. Such a subset is
     irreducible, which is less than minimal: a smaller one may exist elsewhere.
