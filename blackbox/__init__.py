@@ -2,6 +2,7 @@
 
 from blackbox.api import explain
 from blackbox.backgrounds import Background
+from blackbox.compare import Comparison, compare
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
@@ -10,13 +11,17 @@ from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
-from blackbox.methods.sis import Fraction, Sis
+from blackbox.methods.sis import Sis
+from blackbox.mistakes import Mistake, misclassified
 from blackbox.model import Model, open_model
+from blackbox.profile import SisProfile, sis_profile
+from blackbox.threshold import Fraction, Quantile
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
-    "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
-    "Sis", "explain", "open_model",
+    "METHODS", "Background", "BlackboxError", "Caso", "Comparison", "Explanation", "Features",
+    "Fraction", "KernelShap", "Lime", "Method", "Mistake", "Model", "ModelError", "Occlusion",
+    "Outcome", "Quantile", "RequestError", "Sis", "SisProfile", "compare", "explain",
+    "misclassified", "open_model", "sis_profile",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from blackbox.materials import Materials, gather
 from blackbox.plan import Plan
 from blackbox.reasons import Reasons, principal
 from blackbox.score import Ledger
+from blackbox.watcher import Watcher
 
 Target = int | str | None
 
@@ -74,15 +75,6 @@ class AuditResult:
     def passed(self) -> bool:
         """No gate failed."""
         return self.count("failed") == 0
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Who is told what an audit is doing: the number of steps, each as it begins, every pass's rows."""
-
-    total: Callable[[int], None] = lambda _: None
-    step: Callable[[str], None] = lambda _: None
-    rows: Callable[[int], None] = lambda _: None
 
 
 def run(plan: Plan, folder: Path, watcher: Watcher | None = None) -> AuditResult:

@@ -10,6 +10,7 @@ import numpy as np
 
 from blackbox.casts import cast
 from blackbox.errors import RequestError, unknown
+from blackbox.features import picture_axes
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,48 @@ def zeros(x: Mapping[str, np.ndarray]) -> Background:
         for name, array in x.items()
     }
     return Background(rows, "default: one row of zeros")
+
+
+def filled(x: Mapping[str, np.ndarray], value: float) -> Background:
+    """Return one row that holds one value everywhere, such as the id of a mask token.
+
+    Raises
+    ------
+    RequestError : an input holds text.
+
+    Examples
+    --------
+    >>> filled({"ids": np.array([7, 8, 9])}, 103).rows["ids"].tolist()
+    [[103, 103, 103]]
+    """
+    if any(array.dtype == object for array in x.values()):
+        raise RequestError("A fill value needs inputs of numbers.")
+    rows = {name: np.full((1, *array.shape), value, dtype=array.dtype) for name, array in x.items()}
+    return Background(rows, f"one row that holds {value:g} everywhere")
+
+
+def blur(x: Mapping[str, np.ndarray], sigma: float) -> Background:
+    """Return one row, the input's picture blurred: only its coarse light and shade are left.
+
+    Parameters
+    ----------
+    sigma : standard deviation of the Gaussian in pixels.
+
+    Raises
+    ------
+    RequestError : the input is not one picture of floating-point numbers.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    arrays = list(x.items())
+    axes = picture_axes(arrays[0][1].shape) if len(arrays) == 1 and arrays[0][1].dtype.kind == "f" else None
+    if axes is None:
+        raise RequestError("A blurred background needs a model with one input, a picture.")
+    name, array = arrays[0]
+    widths = [sigma if axis in axes else 0.0 for axis in range(array.ndim)]
+    return Background(
+        {name: gaussian_filter(array, widths)[None]}, f"the picture blurred by {sigma:g} pixels"
+    )
 
 
 def mean(rows: Mapping[str, np.ndarray]) -> Background:

@@ -50,7 +50,7 @@ class Case:
             played = method.explain(game, rng)
         except BlackboxError as error:
             raise error.within(self._context(method)) from None
-        return dataclasses.replace(played, seed=seed, provenance=self._provenance(game))
+        return dataclasses.replace(played, seed=seed, provenance=self.provenance(game))
 
     def output_names(self) -> tuple[str, ...]:
         """Names of the answer's columns; the input must have been asked about before."""
@@ -87,7 +87,8 @@ class Case:
         source = self.model.identity.source.replace("\\", "/").rsplit("/", 1)[-1]
         return f"model {source}, method {method.name}, input {shapes}, {len(self.features)} features"
 
-    def _provenance(self, game: Game) -> dict[str, object]:
+    def provenance(self, game: Game) -> dict[str, object]:
+        """Return what was asked of what, as plain JSON."""
         identity, readout = self.model.identity, game.score.readout
         return {
             "model": {

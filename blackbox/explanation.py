@@ -25,7 +25,11 @@ class Outcome(Enum):
     NO_SUBSET = "No sufficient subset: the score of the whole input is below the threshold."
     UNINFORMATIVE = (
         "The fully hidden input already passes the threshold, so no feature is needed: "
-        "choose another background or a higher threshold."
+        "choose another background (the mean, a blur, or rows of other inputs) or a stricter threshold."
+    )
+    BUDGET_SPENT = (
+        "The budget ended the search: every subset reported suffices, but the last may be reducible "
+        "and further ones may exist."
     )
     FLAT = (
         "The model does not change in proportion to a small step (flat pieces, as in tree "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -60,3 +61,50 @@ class Fill:
                 x = np.tile(np.ascontiguousarray(array).reshape(-1).view(word), (len(rows), 1))
                 found[name] = (x, rows ^ x)
         return found
+
+
+@dataclass(frozen=True)
+class FillMany:
+    """The rows of many hidings in one go: inputs that share labels and have one background row each.
+
+    x, differs : per input name the inputs as bits, and where they differ from their background:
+    Int[np.ndarray, "games cells"]. like : the first input, for shapes and dtypes. labels : per input
+    name, None where every cell is a feature of its own, in order.
+    """
+
+    x: dict[str, np.ndarray]
+    differs: dict[str, np.ndarray]
+    like: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray | None]
+
+    @classmethod
+    def of(cls, fills: Sequence[Fill]) -> FillMany | None:
+        """Stack hidings; None where they do not share what they must (then each is filled alone)."""
+        first = fills[0]
+        names = list(first.hiding.x)
+        for fill in fills:
+            for name in names:
+                alike = name in fill._bits and len(fill.hiding.background[name]) == 1
+                if not alike or not np.array_equal(fill.hiding.labels[name], first.hiding.labels[name]):
+                    return None
+        flat = {name: first.hiding.labels[name].ravel() for name in names}
+        return cls(
+            {name: np.concatenate([fill._bits[name][0] for fill in fills]) for name in names},
+            {name: np.concatenate([fill._bits[name][1] for fill in fills]) for name in names},
+            {name: np.asarray(first.hiding.x[name]) for name in names},
+            {n: None if np.array_equal(v, np.arange(first.d)) else v for n, v in flat.items()},
+        )
+
+    def __call__(self, masks: np.ndarray, owners: np.ndarray) -> dict[str, np.ndarray]:
+        """Return one row per mask. owners : Int[np.ndarray, "n"], the hiding that each mask belongs to."""
+        hidden = np.zeros((len(masks), masks.shape[1] + 1), dtype=np.int8)
+        np.subtract(masks.view(np.int8), 1, out=hidden[:, :-1])
+        rows = {}
+        for name, like in self.like.items():
+            labels = self.labels[name]
+            cells = hidden[:, :-1] if labels is None else hidden.take(labels, axis=1)
+            filled = self.differs[name].take(owners, axis=0)
+            filled &= cells
+            filled ^= self.x[name].take(owners, axis=0)
+            rows[name] = filled.view(like.dtype).reshape(-1, *like.shape)
+        return rows

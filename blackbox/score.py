@@ -64,6 +64,21 @@ class Score:
     def __call__(self, rows: Rows) -> np.ndarray:
         return self.read(forward(self.model, rows, self.readout.output, self.ledger))
 
+    def read_each(self, outputs: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Put raw outputs Float[np.ndarray, "n c"] on the scale and keep one column per row.
+
+        Returns
+        -------
+        Float[np.ndarray, "n"]: what ``read`` gives a score that asks for that column.
+        """
+        readout, rows = self.readout, np.arange(len(outputs))
+        if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
+            self.ledger.floored += int((outputs[rows, columns] < links.LEAST).sum())
+        if readout.scale == "raw":
+            return np.asarray(outputs[rows, columns].astype(np.float64))
+        scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)
+        return self._finite(scaled[rows, columns])
+
     def read(self, outputs: np.ndarray) -> np.ndarray:
         """Put raw outputs Float[np.ndarray, "n c"] on the scale and keep the asked columns."""
         readout = self.readout
@@ -76,10 +91,13 @@ class Score:
             return outputs[:, list(readout.indices)].astype(np.float64)
         if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
             self.ledger.floored += int((outputs[:, list(readout.indices)] < links.LEAST).sum())
-        scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)[:, list(readout.indices)]
+        scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)
+        return self._finite(scaled[:, list(readout.indices)])
+
+    def _finite(self, scaled: np.ndarray) -> np.ndarray:
         if not np.isfinite(scaled).all():
             raise ModelError(
-                f"The score is infinite on the {readout.scale} scale, because the model returned a "
+                f"The score is infinite on the {self.readout.scale} scale, because the model returned a "
                 "probability of exactly 0 or 1: ask for the raw, probability or log-probability scale."
             )
         return scaled

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from blackbox.checks.finding import GATES, Finding, Subject, judge, rank_correlation, rankings
+from blackbox.checks.finding import GATES, Finding, Subject, judge, rankings
 from blackbox.explanation import Outcome
 from blackbox.game import Game
+from blackbox.numerics.ranks import rank_correlation
 from blackbox.settings import choice, number
 
 

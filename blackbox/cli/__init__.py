@@ -10,11 +10,13 @@ import click
 
 from blackbox import __version__
 from blackbox.cli.audit import audit
+from blackbox.cli.compare import compare
 from blackbox.cli.doctor import doctor
 from blackbox.cli.explain import explain
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.methods import methods
+from blackbox.cli.sis_profile import sis_profile
 from blackbox.errors import BlackboxError, nearest
 
 
@@ -61,7 +63,7 @@ def cli() -> None:
     """  # noqa: D301  # click wants the backspace itself
 
 
-for verb in (inspect, explain, init, audit, methods, doctor):
+for verb in (inspect, explain, sis_profile, compare, init, audit, methods, doctor):
     cli.add_command(verb)
 
 

@@ -65,17 +65,18 @@ def explain(
     spec = options.data_from(**reading)
     rows = read_dataset(data, opened.signature, spec)
     x = rows.row(rows.position(row))
-    features = _features(rows, x, groups, options.pair("--grid", grid), superpixels)
-    hidden = _background(background, opened, rows, spec, seed)
+    features = features_for(rows, x, groups, options.pair("--grid", grid), superpixels)
+    hidden = background_for(background, opened, rows, spec, seed)
     with terminal.progress(f"{method} on row {row}") as watcher:
         case = api.case(opened, x, features, hidden, Ledger(observer=watcher.rows))
         explanation = case.explain(asked, _target(targets), scale, seed)
     _write(explanation, case, json_file, plot)
 
 
-def _features(
+def features_for(
     data: Dataset, x: Rows, groups: tuple[str, ...], grid: tuple[int, int] | None, regions: int | None
 ) -> Features:
+    """Return one input's features as the command line asks for them."""
     if grid is not None or regions is not None:
         return picture_features(x, grid, regions)
     if not data.columns:
@@ -91,9 +92,10 @@ def _features(
     return grouped(x, data.columns, named)
 
 
-def _background(
+def background_for(
     path: Path | None, model: Model, data: Dataset, spec: DataSpec, seed: int
 ) -> Background | None:
+    """Return the rows of a file, of the table itself, or None for zeros; says which on stderr."""
     rng = seeds.generator(seed, "background")
     if path is not None:
         own = DataSpec(columns=data.columns or None, image=spec.image)

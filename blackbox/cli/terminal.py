@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from blackbox.audit import Watcher
+from blackbox.watcher import Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,43 +11,71 @@ import numpy as np
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
-from blackbox.settings import number, whole
+from blackbox.pool import Play, play
+from blackbox.searches.backselect import back_select, find_sis
+from blackbox.searches.collection import SEARCHES, Collection, Wanted, budget_for, collect
+from blackbox.searches.steps import Search, Stack
+from blackbox.settings import choice, number, whole
+from blackbox.threshold import Fraction, Quantile, Threshold, parsed
 
-Stack = list[tuple[int, float]]
-"""(feature, score after its removal), in the order of removal."""
+__all__ = ["Begun", "Fraction", "Quantile", "Sis", "Stack", "back_select", "find_sis"]
 
-Search = Generator[np.ndarray, np.ndarray, Stack]
-"""Yields masks to score, receives Float[np.ndarray, "n"], returns what it found."""
+DIRECTIONS = ("above", "below")
 
 
 @dataclass(frozen=True)
-class Fraction:
-    """A threshold between the fully hidden and the full score: base + value (full - base)."""
+class Begun:
+    """A question whose threshold is known: in score units, and what the two ends score."""
 
-    value: float
+    game: Game
+    threshold: float
+    base: float
+    full: float
+    sign: float
 
-    def __post_init__(self) -> None:
-        number("fraction", self.value, 0.0, strict=True)
-        if self.value > 1:
-            raise RequestError(f"fraction must be at most 1; got {self.value!r}.")
+    @property
+    def uninformative(self) -> bool:
+        """The fully hidden input passes already."""
+        return self.sign * self.base >= self.sign * self.threshold
+
+    @property
+    def passes(self) -> bool:
+        """The whole input passes."""
+        return self.sign * self.full >= self.sign * self.threshold
 
 
 @dataclass(frozen=True)
 class Sis:
-    """Disjoint sufficient input subsets by BackSelect, as published.
+    """Disjoint sufficient input subsets, each with a certificate, by the search that fits.
 
-    BackSelect removes, one at a time, the feature whose removal leaves the highest score (ties: the
-    lowest position goes first). FindSIS takes features back from the end of that order until the
-    score reaches the threshold. The collection hides the found subset for good and starts again,
-    while what is left still reaches the threshold.
+    A subset suffices when the score with only its features kept reaches the threshold. The
+    collection finds one, hides it for good and starts again, while what is left still reaches the
+    threshold. Before anything is searched the fully hidden input is asked: it must not pass.
 
     Parameters
     ----------
-    threshold : a number in score units, ``Fraction(0.9)`` (also written ``"90%"``), or None for
-        Fraction(0.9).
+    threshold : a number in score units; ``Fraction(0.9)`` (also ``"90%"``) of the way from the fully
+        hidden to the full score; ``Quantile(0.9)`` (also ``"q90"``) of a reference set's scores;
+        None = Fraction(0.9).
+    direction : ``above``, or ``below``: what suffices to keep the score at or under the threshold,
+        for example for a rejection.
+    search : ``backselect``: as published, 1 + n (n + 1) / 2 masks for the n features that differ from
+        the background; ties give up the lowest position. ``batched``: gives up a share of the
+        features per round, then BackSelect among the last 32. ``greedy``: adds the best feature
+        until it suffices, about k n masks for k members. ``ranked``: shortest prefix of the
+        leave-one-out ranking, 2 n masks. ``exact``: ``auto``, then every smaller set in order of
+        size, up to 2^20 masks: the smallest there is, where that could be proven.
+        ``auto``: up to 16 features in play ``backselect``; up to 256 ``batched`` and ``greedy``,
+        the smaller of both; beyond ``batched``, in blocks of neighbours from 1,024 on, where it asks
+        20,000 masks at the most.
     max_subsets : stop after so many subsets; None = all there are.
+    budget : masks that may be asked; None = no limit but that of ``auto`` and ``exact``. A budget
+        that ends midway keeps what is certified.
+    share : of the features given up per round by ``batched`` and ``auto``; None = 0.175, and for
+        ``auto`` up to 256 features 0.4.
 
-    Cost: 1 + d (d + 1) / 2 masks for the first subset, fewer for every further one.
+    Every search ends with a prune: whatever it found, no single member can go. Such a subset is
+    irreducible, which is less than minimal: a smaller one may exist elsewhere.
 
     ``values`` : 1 for members of the first subset, 0 for the others.
 
@@ -56,15 +83,21 @@ class Sis:
     -------
     ``threshold`` : in score units. ``subsets`` : lists of feature positions, in the order in which
     they were added. ``subset_scores`` : the score with only that subset kept, one per subset.
-    ``removal_order``, ``removal_scores`` : one list per subset, BackSelect's order over the
-    features that were still there and the score after each removal.
+    ``removal_order``, ``removal_scores`` : one list per subset, the order in which the search gave
+    features up (``backselect``: over all that were still there; ``greedy``: its additions undone;
+    ``ranked`` has none) and the score after each removal. ``certificates`` : one per subset:
+    ``score``, ``left_out`` (the score with each member left out, None where it was not asked),
+    ``irreducible``, ``bound`` (every smaller set was asked and does not suffice), ``minimal`` (the
+    subset has that size). ``size_lower_bound`` : the first subset's ``bound``.
 
     outcome : DONE; NO_SUBSET when the whole input is below the threshold; UNINFORMATIVE when the
-    fully hidden input already reaches it (the published code returns an empty subset there).
+    fully hidden input already reaches it (the published code returns an empty subset there);
+    BUDGET_SPENT.
 
     References
     ----------
-    Carter, Mueller, Jain and Gifford 2019, arXiv 1810.03805.
+    Carter, Mueller, Jain and Gifford 2019, arXiv 1810.03805; for ``batched`` Carter, Jain, Mueller
+    and Gifford 2021, arXiv 2003.08907.
 
     Examples
     --------
@@ -72,134 +105,92 @@ class Sis:
     >>> e = bb.explain(lambda x: x.sum(axis=1), [5.0, 1.0, 4.0], method=bb.Sis(threshold=8))
     >>> e.details["subsets"], e.details["subset_scores"]
     ([[0, 2]], [9.0])
+    >>> e.details["certificates"][0]["left_out"], e.details["certificates"][0]["irreducible"]
+    ([4.0, 5.0], True)
     """
 
     name: ClassVar[str] = "sis"
     scale: ClassVar[str] = "raw"
     one_target: ClassVar[bool] = True
 
-    threshold: float | Fraction | str | None = None
+    threshold: Threshold = None
+    direction: str = "above"
+    search: str = "auto"
     max_subsets: int | None = None
+    budget: int | None = None
+    share: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.threshold, str):
-            object.__setattr__(self, "threshold", _percentage(self.threshold))
-        if self.threshold is not None and not isinstance(self.threshold, Fraction):
-            number("threshold", self.threshold, -np.inf)
-        if self.max_subsets is not None:
-            whole("max_subsets", self.max_subsets, 1)
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", parsed(self.threshold))
+        choice("direction", self.direction, DIRECTIONS)
+        choice("search", self.search, SEARCHES)
+        for name, value in (("max_subsets", self.max_subsets), ("budget", self.budget)):
+            if value is not None:
+                whole(name, value, 1)
+        if self.share is not None:
+            number("share", self.share, 0.0, strict=True)
+            if self.share > 1:
+                raise RequestError(f"share must be at most 1; got {self.share!r}.")
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; nothing is drawn from ``rng``."""
+        begun = self.begin(game)
+        searched = begun.passes and not begun.uninformative
+        found = play(Play(game, self.searching(begun), begun.sign)) if searched else Collection()
+        return self.record(begun, found)
+
+    def begin(self, game: Game) -> Begun:
+        """Ask both ends and put the threshold in score units: two masks, and the reference set if any."""
         base, full = float(game.base()[0]), float(game.full()[0])
-        threshold = self._in_units(base, full)
-        subsets: list[list[int]] = []
-        stacks: list[Stack] = []
-        scores: list[float] = []
-        if full >= threshold > base:
-            subsets, stacks, scores = self._collection(game, threshold, full)
-        values = np.zeros((game.d, 1))
-        values[subsets[0] if subsets else []] = 1
-        details = {
-            "threshold": threshold,
-            "subsets": subsets,
-            "subset_scores": scores,
-            "removal_order": [[feature for feature, _ in stack] for stack in stacks],
-            "removal_scores": [[score for _, score in stack] for stack in stacks],
-        }
-        outcome = _outcome(base, full, threshold)
-        return game.explanation(self.name, dataclasses.asdict(self), values, outcome, details)
-
-    def _in_units(self, base: float, full: float) -> float:
-        asked = Fraction(0.9) if self.threshold is None else self.threshold
+        asked = parsed(self.threshold)
         if isinstance(asked, Fraction):
-            # the whole fraction is the full score itself, not what rounding makes of it
-            return full if asked.value == 1 else base + asked.value * (full - base)
-        assert not isinstance(asked, str)
-        return float(asked)
+            asked = asked.of(base, full)
+        elif isinstance(asked, Quantile):
+            asked = asked.of([] if asked.scores else game.score(game.background.rows)[:, 0])
+        return Begun(game, asked, base, full, 1.0 if self.direction == "above" else -1.0)
 
-    def _collection(
-        self, game: Game, threshold: float, full: float
-    ) -> tuple[list[list[int]], list[Stack], list[float]]:
-        subsets: list[list[int]] = []
-        stacks: list[Stack] = []
-        scores: list[float] = []
-        available = np.ones(game.d, dtype=bool)
-        while full >= threshold and len(subsets) < (self.max_subsets or game.d):
-            stack = _play(game, back_select(available))
-            subset = find_sis(stack, threshold)
-            kept = np.isin(np.arange(game.d), subset)
-            subsets.append(subset)
-            stacks.append(stack)
-            scores.append(float(game(kept[None])[0, 0]))
-            available &= ~kept
-            if len(subsets) < (self.max_subsets or game.d):
-                full = float(game(available[None])[0, 0])
-        return subsets, stacks, scores
+    def searching(self, begun: Begun) -> Search[Collection]:
+        """Return the search over masks; it takes scores times ``begun.sign``."""
+        idle = ~begun.game.in_play
+        return collect(
+            Wanted(
+                threshold=begun.sign * begun.threshold,
+                full=begun.sign * begun.full,
+                idle=idle,
+                search=self.search,
+                share=self.share,
+                max_subsets=self.max_subsets,
+                budget=budget_for(self.search, int((~idle).sum()), self.budget),
+            )
+        )
 
-
-def back_select(kept: np.ndarray) -> Search:
-    """Search the order in which features are given up.
-
-    Parameters
-    ----------
-    kept : Bool[np.ndarray, "d"], the features that are still there.
-
-    Returns
-    -------
-    (feature, score after its removal) in the order of removal; empty when nothing is kept.
-    """
-    kept, stack = kept.copy(), []
-    while kept.any():
-        candidates = np.flatnonzero(kept)
-        masks = np.repeat(kept[None], len(candidates), axis=0)
-        masks[np.arange(len(candidates)), candidates] = False
-        scores = yield masks
-        best = int(np.argmax(scores))  # argmax takes the first of equals: the published tie rule
-        stack.append((int(candidates[best]), float(scores[best])))
-        kept[candidates[best]] = False
-    return stack
+    def record(self, begun: Begun, found: Collection) -> Explanation:
+        """Write down what was found, in score units."""
+        game, sign = begun.game, begun.sign
+        values = np.zeros((game.d, 1))
+        values[found.subsets[0] if found.subsets else []] = 1
+        certificates = [
+            dataclasses.asdict(c)
+            | {"score": sign * c.score, "left_out": c.left_out and [sign * s for s in c.left_out]}
+            for c in found.certificates
+        ]
+        details = {
+            "threshold": begun.threshold,
+            "subsets": found.subsets,
+            "subset_scores": [c["score"] for c in certificates],
+            "removal_order": [[feature for feature, _ in stack] for stack in found.stacks],
+            "removal_scores": [[sign * score for _, score in stack] for stack in found.stacks],
+            "certificates": certificates,
+            "size_lower_bound": certificates[0]["bound"] if certificates else None,
+        }
+        settings = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return game.explanation(self.name, settings, values, _outcome(begun, found), details)
 
 
-def find_sis(stack: Stack, threshold: float) -> list[int]:
-    """Take features back, last removed first, until the rest of the order reaches the threshold.
-
-    Raises
-    ------
-    ValueError : the stack is empty.
-    """
-    if not stack:
-        raise ValueError("BackSelect returned no order")
-    subset: list[int] = []
-    for feature, score in reversed(stack):
-        if score >= threshold:
-            break
-        subset.append(feature)
-    return subset
-
-
-def _play(game: Game, search: Search) -> Stack:
-    """Answer a search's masks with the game until it returns."""
-    masks = next(search)
-    while True:
-        try:
-            masks = search.send(game(masks)[:, 0])
-        except StopIteration as stop:
-            return list(stop.value)
-
-
-def _outcome(base: float, full: float, threshold: float) -> Outcome:
-    if base >= threshold:
+def _outcome(begun: Begun, found: Collection) -> Outcome:
+    if begun.uninformative:
         return Outcome.UNINFORMATIVE
-    return Outcome.DONE if full >= threshold else Outcome.NO_SUBSET
-
-
-def _percentage(text: str) -> Fraction:
-    try:
-        return Fraction(float(text.removesuffix("%")) / 100) if text.endswith("%") else _fail(text)
-    except ValueError:
-        return _fail(text)
-
-
-def _fail(text: str) -> Fraction:
-    raise RequestError(f"threshold must be a number or a percentage such as 90%; got {text!r}.")
+    if not begun.passes:
+        return Outcome.NO_SUBSET
+    return Outcome.BUDGET_SPENT if found.spent else Outcome.DONE

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from blackbox.audit import AuditResult, CaseResult
-from blackbox.checks.finding import rank_correlation
 from blackbox.explanation import Explanation, Outcome
+from blackbox.numerics.ranks import rank_correlation
 from blackbox.reasons import show
 from blackbox.report import pictures
+from blackbox.report.templating import fill
 
 SHOWN = 12
 """Features shown at once; the others unfold."""
@@ -50,17 +51,7 @@ class Picture:
 
 def render(result: AuditResult) -> str:
     """Return the page; everything that came from outside is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("blackbox.report"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["show"] = show
-    return environment.get_template("audit.html").render(_context(result))
+    return fill("audit.html", _context(result))
 
 
 def _context(result: AuditResult) -> dict[str, Any]:

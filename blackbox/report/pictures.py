@@ -70,6 +70,24 @@ def subset(case: Case, members: Sequence[int]) -> np.ndarray:
     return np.asarray(np.where(inside[..., None], original(case), hidden), dtype=np.uint8)
 
 
+def marked(case: Case, members: Sequence[int]) -> np.ndarray:
+    """Mark the features of a subset in blue on the faded input: few pixels are seen among many."""
+    inside = value_map(case, np.isin(np.arange(len(case.features)), list(members)).astype(float)) > 0
+    shade = original(case).astype(float).mean(axis=2, keepdims=True)
+    colour = np.where(inside[..., None], SUPPORTS * 0.8 + shade * 0.2, 185 + shade * 0.25)
+    return np.asarray(np.rint(colour), dtype=np.uint8)
+
+
+def frequency(cases: Sequence[Case], members: Sequence[Sequence[int]]) -> np.ndarray:
+    """Colour each pixel by the share of subsets that hold it: white = none, blue = all of them."""
+    inside = [
+        value_map(case, np.isin(np.arange(len(case.features)), list(chosen)).astype(float)) > 0
+        for case, chosen in zip(cases, members, strict=True)
+    ]
+    share = np.mean(inside, axis=0)[..., None]
+    return np.asarray(np.rint(250 * (1 - share) + SUPPORTS * share), dtype=np.uint8)
+
+
 def png(pixels: np.ndarray) -> bytes:
     """Encode pixels as PNG, enlarged by a whole factor so that every pixel stays a square."""
     from PIL import Image

@@ -229,6 +229,7 @@ def write_table(out: Path, images: np.ndarray, labels: np.ndarray) -> None:
     table = pd.DataFrame(images.reshape(len(images), 64).astype(float), columns=names)
     table["label"] = labels
     table.to_csv(out / "digits.csv", index=False, lineterminator="\n", float_format="%g")
+    np.save(out / "digits.npy", table.to_numpy()[:, :64].astype(np.float32).reshape(-1, 1, 8, 8))
 
 
 def collect_facts(

@@ -1,0 +1,299 @@
+"""Two models side by side: what each relies on, whether one's reasons satisfy the other, where they part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox import methods as register
+from blackbox.case import Case
+from blackbox.clusters import Clustering, cluster
+from blackbox.errors import BlackboxError, RequestError
+from blackbox.inputs import Dataset
+from blackbox.methods.sis import Sis
+from blackbox.model import Model, Source, open_model
+from blackbox.numerics import links
+from blackbox.numerics.ranks import rank_correlation
+from blackbox.profile import BackgroundOf, FeaturesOf, SisProfile, sis_profile
+from blackbox.score import Target, output_labels
+from blackbox.settings import whole
+from blackbox.subsets import Subset, distances
+from blackbox.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Share:
+    """One cluster of the pooled subsets: how many come from each model. medoid : in ``subsets``."""
+
+    cluster: int
+    a: int
+    b: int
+    medoid: int
+
+    @property
+    def of_a(self) -> float:
+        """Share of the cluster's subsets that are model A's."""
+        return self.a / (self.a + self.b)
+
+
+@dataclass(frozen=True)
+class CrossFeed:
+    """One model's subsets shown to the other, everything else hidden.
+
+    count : subsets shown. mean : the other model's mean score. passing : share of them that reach
+    the other model's own threshold; both are NaN where nothing was shown.
+    """
+
+    count: int
+    mean: float
+    passing: float
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How two models meet on one input.
+
+    said_a, said_b : names of the outputs with the highest score. correlation : Spearman's, between
+    the attributions of both for the same output. overlap : share of the top features in common.
+    """
+
+    row: int
+    said_a: str
+    said_b: str
+    correlation: float
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models side by side on the same inputs.
+
+    a, b : what each relies on. subsets : A's, then B's. clustering : of both together. shares : per
+    cluster. a_to_b : A's subsets shown to B, and b_to_a the reverse. meetings : per input, the
+    worst agreement first. top : features counted in an overlap. scale : that scores are on.
+    """
+
+    a: SisProfile
+    b: SisProfile
+    subsets: tuple[Subset, ...]
+    clustering: Clustering
+    shares: tuple[Share, ...]
+    a_to_b: CrossFeed
+    b_to_a: CrossFeed
+    meetings: tuple[Meeting, ...]
+    attribution: str
+    top: int
+    scale: str
+
+    @property
+    def agreeing(self) -> float:
+        """Share of the inputs to which both models give the same answer."""
+        return (
+            float(np.mean([m.said_a == m.said_b for m in self.meetings])) if self.meetings else float("nan")
+        )
+
+    def mean(self, name: str) -> float:
+        """Mean ``correlation`` or ``overlap`` over the inputs; NaN without any."""
+        found = [getattr(meeting, name) for meeting in self.meetings]
+        return float(np.mean(found)) if found else float("nan")
+
+    def case_of(self, subset: int) -> Case:
+        """Return the case that a pooled subset belongs to."""
+        profile = self.a if subset < len(self.a.subsets) else self.b
+        return profile.cases[self.subsets[subset].row]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the inputs as plain data, for JSON."""
+        return {
+            "schema": "blackbox.comparison/1",
+            "scale": self.scale,
+            "a": self.a.to_dict(),
+            "b": self.b.to_dict(),
+            "pooled": {
+                "scan": [dataclasses.asdict(trial) for trial in self.clustering.scan],
+                "chosen": dataclasses.asdict(self.clustering.chosen),
+                "labels": list(self.clustering.labels),
+                "clusters": [dataclasses.asdict(s) | {"of_a": s.of_a} for s in self.shares],
+            },
+            "cross_feed": {"a_to_b": _plain(self.a_to_b), "b_to_a": _plain(self.b_to_a)},
+            "attribution": self.attribution,
+            "top": self.top,
+            "same_answer": _number(self.agreeing),
+            "correlation": _number(self.mean("correlation")),
+            "overlap": _number(self.mean("overlap")),
+            "inputs": [dataclasses.asdict(m) | {"input": self.a.ids[m.row]} for m in self.meetings],
+        }
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _plain(fed: CrossFeed) -> dict[str, Any]:
+    return {"count": fed.count, "mean": _number(fed.mean), "passing": _number(fed.passing)}
+
+
+def compare(
+    a: Source,
+    b: Source,
+    inputs: np.ndarray | Mapping[str, np.ndarray] | Dataset,
+    method: Sis | None = None,
+    target: Target = None,
+    scale: str | None = None,
+    features: FeaturesOf = None,
+    background: BackgroundOf = None,
+    distance: str = "auto",
+    eps: float | None = None,
+    min_samples: int | None = None,
+    attribution: str = "occlusion",
+    top: int = 5,
+    folder: Path | None = None,
+    watcher: Watcher | None = None,
+) -> Comparison:
+    """Compare what two models of the same inputs rely on: two vendors, or last year and this year.
+
+    Parameters
+    ----------
+    a, b : models that take the same inputs and answer with the same columns.
+    scale : None = probability where both are classifiers, so that logits and probabilities can be
+        compared, else raw.
+    attribution : method whose values are compared input by input. top : features in an overlap.
+    folder : for records, in its folders ``a`` and ``b``; equal questions are not asked again.
+    others : as ``sis_profile`` takes them.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    RequestError : the models' inputs or outputs differ, or the question does not fit.
+
+    References
+    ----------
+    Carter, Mueller, Jain and Gifford 2019, arXiv 1810.03805, section 4.4.
+
+    Examples
+    --------
+    >>> import blackbox as bb
+    >>> rows = np.array([[5.0, 4.0], [6.0, 5.0], [4.0, 6.0]])
+    >>> first, second = (lambda x: x[:, 0]), (lambda x: x[:, 1])
+    >>> found = bb.compare(first, second, rows, bb.Sis(threshold=3), eps=0.5, min_samples=2, top=1)
+    >>> [(share.a, share.b) for share in found.shares], found.a_to_b.passing, found.mean("overlap")
+    ([(3, 0), (0, 3)], 0.0, 0.0)
+    """
+    whole("top", top, 1)
+    rows = inputs.rows if isinstance(inputs, Dataset) else inputs
+    first, second = (_open(source, rows) for source in (a, b))
+    _check(first, second)
+    settings = (method or Sis(), target, scale or _scale((first, second), rows), features, background)
+    profiles = []
+    for model, name in ((first, "a"), (second, "b")):
+        here = folder / name if folder is not None else None
+        profiles.append(
+            sis_profile(model, inputs, *settings, distance, eps, min_samples, here, watcher=watcher)
+        )
+    return _compared(profiles[0], profiles[1], settings[2], eps, min_samples, attribution, top)
+
+
+def _compared(
+    a: SisProfile, b: SisProfile, scale: str, eps: float | None, min_samples: int | None, attribution: str,
+    top: int,
+) -> Comparison:  # fmt: skip
+    subsets = a.subsets + b.subsets
+    clustering = cluster(distances(a.distance, subsets, a.cases), eps, min_samples)
+    split = len(a.subsets)
+    shares = tuple(
+        Share(c.number, sum(m < split for m in c.members), sum(m >= split for m in c.members), c.medoid)
+        for c in clustering.clusters
+    )
+    return Comparison(
+        a, b, subsets, clustering, shares, _feed(a, b, scale), _feed(b, a, scale),
+        _meetings(a, b, scale, attribution, top), attribution, min(top, len(a.cases[0].features)), scale,
+    )  # fmt: skip
+
+
+def _open(source: Source, rows: object) -> Model:
+    if callable(source) and not isinstance(source, Model):
+        first = next(iter(rows.values())) if isinstance(rows, Mapping) else np.asarray(rows)
+        return open_model(source, options={"shape": first.shape[1:]})
+    return open_model(source)
+
+
+def _check(a: Model, b: Model) -> None:
+    """Refuse models whose inputs cannot be the same."""
+    shapes = [[(t.dtype, t.cell_shape) for t in model.signature.inputs] for model in (a, b)]
+    if shapes[0] != shapes[1]:
+        raise RequestError(
+            f"The two models take different inputs ({shapes[0]} and {shapes[1]}), so the same rows cannot be "
+            "shown to both."
+        )
+    names = [[t.name for t in model.signature.inputs] for model in (a, b)]
+    if names[0] != names[1]:
+        raise RequestError(f"The two models name their inputs differently ({names[0]} and {names[1]}).")
+
+
+def _scale(models: Sequence[Model], rows: object) -> str:
+    """Probability for two classifiers (judged on the first inputs), else raw."""
+    kinds = []
+    for model in models:
+        tensors = model.signature.inputs
+        given = rows if isinstance(rows, Mapping) else {tensors[0].name: np.asarray(rows)}
+        few = {t.name: np.asarray(given[t.name])[: min(16, model.limits.rows_per_run)] for t in tensors}
+        few = {t.name: few[t.name].astype(t.dtype if t.dtype != "string" else object) for t in tensors}
+        outputs = np.asarray(model.predict(few)[model.signature.answer])
+        kinds.append(
+            model.signature.kind or links.detect_kind(outputs.reshape(len(outputs), -1).astype(float))
+        )
+    return "probability" if links.VALUES not in kinds else "raw"
+
+
+def _feed(giver: SisProfile, taker: SisProfile, scale: str) -> CrossFeed:
+    """Show one model's subsets to the other: same input, same output, only the subset kept."""
+    scores, passing = [], []
+    for row, e in enumerate(giver.explanations):
+        if e is None or not e.details["subsets"]:
+            continue
+        masks = np.zeros((len(e.details["subsets"]), len(giver.cases[row].features)), dtype=bool)
+        for mask, members in zip(masks, e.details["subsets"], strict=True):
+            mask[members] = True
+        try:
+            begun = taker.method.begin(taker.cases[row].game(e.provenance["targets"][0], scale))
+            found = begun.game(masks)[:, 0]
+        except BlackboxError:
+            continue  # an input that the other model cannot answer says nothing about the subset
+        scores += found.tolist()
+        passing += (begun.sign * found >= begun.sign * begun.threshold).tolist()
+    if not scores:
+        return CrossFeed(0, float("nan"), float("nan"))
+    return CrossFeed(len(scores), float(np.mean(scores)), float(np.mean(passing)))
+
+
+def _meetings(a: SisProfile, b: SisProfile, scale: str, attribution: str, top: int) -> tuple[Meeting, ...]:
+    """Attributions of both models for the same output, input by input."""
+    asked = register.method(attribution)
+    found = []
+    for row, e in enumerate(a.explanations):
+        if e is None or b.explanations[row] is None:
+            continue
+        index = e.provenance["targets"][0]
+        values = [p.cases[row].explain(asked, index, scale, 0).values for p in (a, b)]
+        tops = [set(np.argsort(-np.abs(v), kind="stable")[:top].tolist()) for v in values]
+        said = [_said(p.cases[row]) for p in (a, b)]
+        overlap = len(tops[0] & tops[1]) / max(1, len(tops[0]))
+        found.append(Meeting(row, said[0], said[1], rank_correlation(values[0], values[1]), overlap))
+    found.sort(key=lambda m: (m.said_a == m.said_b, m.correlation))
+    return tuple(found)
+
+
+def _said(case: Case) -> str:
+    """Name the output with the highest score; the score itself where there is one output only."""
+    outputs = case.answers[0].mean(axis=0)
+    if len(outputs) == 1:
+        return f"{outputs[0]:.3g}"
+    return output_labels(case.model, len(outputs))[int(outputs.argmax())]

@@ -1,0 +1,173 @@
+"""One question about many inputs: searches in lockstep, records written one by one and read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox.case import Case
+from blackbox.errors import BlackboxError, BudgetSpent, RequestError
+from blackbox.explanation import Explanation
+from blackbox.files import written
+from blackbox.game import Game, pack
+from blackbox.methods.sis import Begun, Sis
+from blackbox.pool import Play, play_together
+from blackbox.score import Ledger, Target, forward
+from blackbox.searches.collection import Collection
+from blackbox.threshold import Quantile
+from blackbox.watcher import Watcher
+
+TOGETHER = 64
+"""Inputs in lockstep: at 64 the passes are full even where a search asks few masks a time."""
+
+QUESTION = "question.json"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every input."""
+
+    method: Sis
+    target: Target
+    scale: str | None
+    ledger: Ledger
+    watcher: Watcher
+
+
+def resolved(question: Question, cases: Sequence[Case]) -> Sis:
+    """Take a quantile without scores over the inputs themselves."""
+    method, asked = question.method, question.method.threshold
+    if not isinstance(asked, Quantile) or asked.scores:
+        return method
+    scores = []
+    for start in range(0, len(cases), TOGETHER):
+        games = _games(question, cases[start : start + TOGETHER])
+        scores += [float(game.full()[0]) for game in games]
+    return dataclasses.replace(method, threshold=Quantile(asked.level, tuple(scores)))
+
+
+def answers(
+    question: Question, cases: tuple[Case, ...], folder: Path | None
+) -> list[Explanation | BlackboxError]:
+    """Read what is there, ask the rest in lockstep, write every record as soon as it is done."""
+    found: dict[int, Explanation | BlackboxError] = {}
+    if folder is not None:
+        _claim(folder, question, cases)
+        found = {k: e for k, e in enumerate(_read(folder, k) for k in range(len(cases))) if e is not None}
+    open_ones = [k for k in range(len(cases)) if k not in found]
+    question.watcher.total(max(1, -(-len(open_ones) // TOGETHER)))
+    for start in range(0, len(open_ones), TOGETHER):
+        group = open_ones[start : start + TOGETHER]
+        question.watcher.step(f"inputs {group[0] + 1} to {group[-1] + 1} of {len(cases)}")
+        for k, answer in zip(group, _together(question, [cases[k] for k in group]), strict=True):
+            found[k] = answer
+            if folder is not None and isinstance(answer, Explanation):
+                with written(folder / "records" / f"{k:05d}.json") as path:
+                    path.write_text(answer.to_json(indent=1) + "\n", encoding="utf-8")
+    return [found[k] for k in range(len(cases))]
+
+
+def _together(question: Question, cases: Sequence[Case]) -> list[Explanation | BlackboxError]:
+    """Play one group in lockstep; a failed input is a record, never the end."""
+    try:
+        games = _games(question, cases)
+    except BudgetSpent as spent:
+        return [spent] * len(cases)
+    except BlackboxError as error:
+        if len(cases) == 1:
+            return [error]
+        return [answer for case in cases for answer in _together(question, [case])]
+    begun = [question.method.begin(game) for game in games]
+    searched = [b for b in begun if b.passes and not b.uninformative]
+    plays = [Play(b.game, question.method.searching(b), b.sign) for b in searched]
+    results = dict(zip(map(id, searched), play_together(plays, question.ledger), strict=True))
+    return [
+        _record(question.method, case, b, results.get(id(b), Collection()))
+        for case, b in zip(cases, begun, strict=True)
+    ]
+
+
+def _record(
+    method: Sis, case: Case, begun: Begun, result: Collection | BlackboxError
+) -> Explanation | BlackboxError:
+    if isinstance(result, BlackboxError):
+        return result
+    return dataclasses.replace(
+        method.record(begun, result), provenance=case.provenance(begun.game) | {"pooled": True}
+    )
+
+
+def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
+    """Build the games; the inputs themselves and their fully hidden forms share passes too."""
+    model, count = cases[0].model, len(cases[0].background)
+    answer = model.signature.answer
+    unknown = [case for case in cases if not case.answers]
+    if unknown:
+        rows = {
+            name: np.repeat(np.stack([c.x[name] for c in unknown]), count, axis=0) for name in unknown[0].x
+        }
+        outputs = forward(model, rows, answer, question.ledger)
+        for k, case in enumerate(unknown):
+            case.answers.append(outputs[k * count : (k + 1) * count])
+    games = [case.game(question.target, question.scale or question.method.scale) for case in cases]
+    nothing = [np.zeros((1, game.d), dtype=bool) for game in games]
+    filled = [game.fill(mask) for game, mask in zip(games, nothing, strict=True)]
+    rows = {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+    hidden = forward(model, rows, answer, question.ledger)
+    for k, (game, mask) in enumerate(zip(games, nothing, strict=True)):
+        game.memory.put(
+            pack(mask | ~game.in_play)[0], game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0)
+        )
+    return games
+
+
+def _claim(folder: Path, question: Question, cases: tuple[Case, ...]) -> None:
+    """Write down which question a folder answers, or refuse a folder that answers another."""
+    asked = json.dumps(_fingerprint(question, cases), indent=1, sort_keys=True) + "\n"
+    there = folder / QUESTION
+    if there.is_file():
+        if there.read_text(encoding="utf-8") != asked:
+            raise RequestError(f"The folder {folder} holds the answers to another question; name a new one.")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise RequestError(f"The folder {folder} holds other files; name a new or an empty one.")
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    with written(there) as path:
+        path.write_text(asked, encoding="utf-8")
+
+
+def _fingerprint(question: Question, cases: tuple[Case, ...]) -> dict[str, Any]:
+    """What two questions must share to have the same answers."""
+    digest = hashlib.sha256()
+    for case in cases:
+        for name in sorted(case.x):
+            digest.update(name.encode())
+            array = case.x[name]
+            digest.update("\0".join(array.ravel()).encode() if array.dtype == object else array.tobytes())
+            digest.update(case.features.labels[name].tobytes())
+    return {
+        "schema": "blackbox.sis-profile.question/1",
+        "model": dict(cases[0].model.identity.sha256),
+        "method": json.loads(json.dumps(dataclasses.asdict(question.method))),
+        "target": question.target,
+        "scale": question.scale,
+        "background": cases[0].background.sha256,
+        "inputs": digest.hexdigest(),
+    }
+
+
+def _read(folder: Path, number: int) -> Explanation | None:
+    path = folder / "records" / f"{number:05d}.json"
+    if not path.is_file():
+        return None
+    try:
+        return Explanation.from_json(path.read_text(encoding="utf-8"))
+    except (RequestError, UnicodeDecodeError):
+        return None  # asked again and written anew

@@ -1,0 +1,23 @@
+"""Templates into pages: one place for escaping, one style for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from blackbox.reasons import show
+
+
+def fill(name: str, context: Mapping[str, Any]) -> str:
+    """Return a filled template; everything that came from outside is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("blackbox.report"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["show"] = show
+    return environment.get_template(name).render(context)
