@@ -6,6 +6,7 @@ from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
 from blackbox.methods import METHODS, Method
+from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
@@ -16,7 +17,7 @@ from blackbox.model import Model, open_model
 __version__ = "0.1.0"
 
 __all__ = [
-    "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
+    "METHODS", "Background", "BlackboxError", "Cafo", "Caso", "Explanation", "Features", "Fraction",
     "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
     "Sis", "explain", "open_model",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from blackbox.errors import unknown
 from blackbox.explanation import Explanation
 from blackbox.game import Game
+from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
@@ -35,6 +36,7 @@ METHODS: dict[str, type[Method]] = {
     "lime": Lime,
     "kernelshap": KernelShap,
     "sis": Sis,
+    "cafo": Cafo,
     "caso": Caso,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from blackbox.model import Identity, Limits, Rows, Signature, Tensor
 from blackbox.settings import parse
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.traits import traits
 
 DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names that differ from NumPy's."""
@@ -32,6 +33,7 @@ class OnnxModel:
     signature: Signature
     limits: Limits
     identity: Identity
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, rows: Rows) -> Rows:
         """Run one forward pass of the answer's output.
@@ -82,11 +84,20 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     found = graph.facts(path, proto)
     session, used = runtime.start(path, device, settings.threads)
     signature = _signature(session, settings, graph.class_names(proto, found["metadata"]))
+    bends = traits(proto, signature.answer)
+    if signature.kind is None and _is_one_sigmoid(signature, bends["link"]):
+        signature = replace(signature, kind="probabilities")
     identity = Identity(
         str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
         {**found, "providers": session.get_providers()},
     )  # fmt: skip
-    return OnnxModel(session, signature, _limits(signature, settings), identity)
+    return OnnxModel(session, signature, _limits(signature, settings), identity, bends)
+
+
+def _is_one_sigmoid(signature: Signature, link: str) -> bool:
+    """A single column that leaves a sigmoid is the probability of one class of two."""
+    shape = signature.output(signature.answer).shape
+    return link == "Sigmoid" and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
 
 
 def _signature(session: Any, settings: OnnxOptions, names: Mapping[str, tuple[str, ...]]) -> Signature:
