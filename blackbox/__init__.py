@@ -8,16 +8,20 @@ from blackbox.features import Features
 from blackbox.methods import METHODS, Method
 from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
+from blackbox.methods.gradient_x_input import GradientXInput
+from blackbox.methods.integrated_gradients import IntegratedGradients
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.saliency import Saliency
 from blackbox.methods.sis import Fraction, Sis
+from blackbox.methods.smoothgrad import SmoothGrad
 from blackbox.model import Model, open_model
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS", "Background", "BlackboxError", "Cafo", "Caso", "Explanation", "Features", "Fraction",
-    "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
-    "Sis", "explain", "open_model",
+    "GradientXInput", "IntegratedGradients", "KernelShap", "Lime", "Method", "Model", "ModelError",
+    "Occlusion", "Outcome", "RequestError", "Saliency", "Sis", "SmoothGrad", "explain", "open_model",
 ]  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from blackbox import operators
 from blackbox.displacements import Displacements, displacements
 from blackbox.errors import RequestError
-from blackbox.explanation import Outcome
+from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.numerics.curvature import cross_entropy_slope
 from blackbox.numerics.differences import jacobian, smoothed_slopes
@@ -98,10 +100,18 @@ class Derivatives:
         return float(np.exp(self.z[self.y] - np.logaddexp.reduce(self.z))) if self.classifier else np.nan
 
 
-def differentiate(game: Game, asked: Asked, rng: np.random.Generator) -> Derivatives | Outcome:
+def differentiate(
+    game: Game, asked: Asked, rng: np.random.Generator, space: Displacements | None = None,
+    copies: int = 0,
+) -> Derivatives | Outcome:  # fmt: skip
     """Measure noise and step, then the Jacobian of all logits.
 
     Costs 2k + 59 rows for k variables (k + 59 forward), at most 8 more where inputs are rounded.
+
+    Parameters
+    ----------
+    space : None = the features, or the frequencies, that were asked for. copies : further Jacobians that
+        the caller is going to take, for the budget.
 
     Returns
     -------
@@ -113,8 +123,8 @@ def differentiate(game: Game, asked: Asked, rng: np.random.Generator) -> Derivat
     RequestError : inputs that cannot move, lie outside the range, or more variables than the budget.
     """
     _require_range(game, asked)
-    space = displacements(game, asked.unit, asked.frequencies)
-    _require_budget(space, asked)
+    space = space or displacements(game, asked.unit, asked.frequencies)
+    _require_budget(space, asked, copies)
     found = probe(space, space.k, rng)
     if is_flat(found):
         return _surrogate(game, space, found, asked, rng)
@@ -147,7 +157,10 @@ def _slopes(game: Game, space: Displacements, found: Probe, asked: Asked) -> Der
     taken = jacobian(space, found.here, np.full(space.k, length), asked.difference == "central")
     bends = taken.asymmetry
     errors = slope_errors(step, bends) / space.scale
-    loss_errors = slope_errors(step_at(loss, length, kinked), weights[None] @ bends)[0] / space.scale
+    loss_errors = np.maximum(
+        slope_errors(step_at(loss, length, kinked), weights[None] @ bends)[0] / space.scale,
+        0.0 if kinked else np.sqrt(weights**2 @ errors**2),
+    )
     slopes = taken.slopes / space.scale
     record = {
         "basis": space.basis, "step": length, "steps": space.moves_of(length * space.scale * space.unit),
@@ -186,12 +199,9 @@ def _surrogate(
     )  # fmt: skip
 
 
-KINKS = frozenset("Relu LeakyRelu PRelu MaxPool GlobalMaxPool Clip Max Min Abs HardSigmoid ThresholdedRelu".split())
-
-
 def _has_kinks(game: Game) -> bool:
     offered = getattr(game.score.model, "traits", None) or {}
-    return not KINKS.isdisjoint(offered.get("operators", ()))
+    return not operators.KINKS.isdisjoint(offered.get("operators", ()))
 
 
 def _saturated(game: Game, here: np.ndarray) -> bool:
@@ -214,10 +224,46 @@ def _require_range(game: Game, asked: Asked) -> None:
             )
 
 
-def _require_budget(space: Displacements, asked: Asked) -> None:
-    needed = (2 if asked.difference == "central" else 1) * space.k + PROBES
+def _require_budget(space: Displacements, asked: Asked, copies: int) -> None:
+    needed = (2 if asked.difference == "central" else 1) * space.k + PROBES + copies * (2 * space.k + 1)
     if asked.budget is not None and needed > asked.budget:
         raise RequestError(
             f"{space.k:,} variables need {needed:,} rows, more than the budget of {asked.budget:,}: raise "
             "it, or use fewer features (patches, superpixels, groups of columns) or low frequencies."
         )
+
+
+def gradient_record(
+    name: str, settings: dict[str, object], found: Derivatives, values: np.ndarray, errors: np.ndarray,
+    details: Mapping[str, object],
+) -> Explanation:  # fmt: skip
+    """Write the record of a first-order method, with the interval of every value.
+
+    Parameters
+    ----------
+    values, errors : Float[np.ndarray, "d"].
+    """
+    record = {**found.record, **details}
+    written = found.space.game.explanation(name, settings, values[:, None], Outcome.DONE, record)
+    return dataclasses.replace(written, lower_bounds=values - errors, upper_bounds=values + errors)
+
+
+def homogeneity(game: Game) -> float:
+    """Return by how much f(0) = 0 and f(2x) = 2 f(x) fail, as a share of the score's size; 2 rows."""
+    moved = {name: np.where(game.features.labels[name] >= 0, array, 0) for name, array in game.x.items()}
+    rows = {name: np.stack([array - moved[name], array + moved[name]]) for name, array in game.x.items()}
+    zero, double = game.score(rows)[:, 0]
+    full = float(game.full()[0])
+    size = max(abs(full), abs(double) / 2, 1e-300)
+    return float(max(abs(zero), abs(double - 2 * full)) / size)
+
+
+def cell_noise(game: Game, width: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw Gaussian noise of a share of the input's range for every cell that belongs to a feature."""
+    return {
+        name: np.where(
+            game.features.labels[name] >= 0,
+            width * (float(np.ptp(array)) or 1.0) * rng.standard_normal(array.shape), 0.0,
+        )
+        for name, array in game.x.items()
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ class Displacements:
     gives probabilities, the score itself for a regression): Float64[np.ndarray, "n c"]. Variable i
     counts ``scale[i]`` units of ``unit[i]`` input units.
 
-    moving : Int[np.ndarray, "k"], the features that move. waves : Float[np.ndarray, "k *shape"],
+    moving : Int[np.ndarray, "k"], the features that move, every cell of a feature times its entry in
+    ``pattern`` (None = 1). waves : Float[np.ndarray, "k *shape"],
     patterns of amplitude one that move instead, or None. basis : a sentence for the record.
     """
 
@@ -32,6 +34,7 @@ class Displacements:
     scale: np.ndarray
     waves: np.ndarray | None
     basis: str
+    pattern: Mapping[str, np.ndarray] | None = None
 
     @property
     def k(self) -> int:
@@ -58,12 +61,13 @@ class Displacements:
         spread = np.zeros((len(moves), self.game.d + 1))
         spread[:, self.moving] = moves
         labels = self.game.features.labels  # label -1 is the extra column of zeros
-        return self.game.score.logits({n: a + spread[:, labels[n]] for n, a in self.game.x.items()})
+        cells = {name: spread[:, labels[name]] for name in self.game.x}
+        if self.pattern is not None:
+            cells = {name: cells[name] * self.pattern[name] for name in cells}
+        return self.game.score.logits({name: array + cells[name] for name, array in self.game.x.items()})
 
     def at(self, shift: Mapping[str, np.ndarray]) -> Displacements:
         """Return the same space around another input, ``shift`` away from this one."""
-        import dataclasses
-
         moved = {name: array + shift[name] for name, array in self.game.x.items()}
         return dataclasses.replace(self, game=dataclasses.replace(self.game, x=moved))
 
@@ -88,7 +92,8 @@ class Displacements:
         if self.waves is None:
             return self._placed(errors)
         norms = (self.waves**2).reshape(self.k, -1).sum(axis=1) if slopes else np.ones(self.k)
-        return np.sqrt(self._per_feature(np.tensordot((errors / norms) ** 2, self.waves**2, axes=1)))
+        spread = np.tensordot((errors / norms) ** 2, self.waves**2, axes=1)
+        return np.asarray(np.sqrt(self._per_feature(spread)))
 
     def _placed(self, values: np.ndarray) -> np.ndarray:
         placed = np.zeros(self.game.d)
@@ -99,7 +104,9 @@ class Displacements:
         ((_, labels),) = self.game.features.labels.items()
         inside = labels >= 0
         count = np.bincount(labels[inside], minlength=self.game.d)
-        return np.bincount(labels[inside], weights=cells[inside], minlength=self.game.d) / np.maximum(count, 1)
+        return np.bincount(labels[inside], weights=cells[inside], minlength=self.game.d) / np.maximum(
+            count, 1
+        )
 
 
 def displacements(game: Game, unit: str = "input", frequencies: int | None = None) -> Displacements:
@@ -133,6 +140,27 @@ def displacements(game: Game, unit: str = "input", frequencies: int | None = Non
     scale = (size / np.where(units > 0, units, 1))[moves]
     basis = f"{moves.sum()} features, all cells of a feature together"
     return Displacements(game, np.flatnonzero(moves), units[moves], scale, None, basis)
+
+
+def towards(game: Game, pattern: Mapping[str, np.ndarray]) -> Displacements:
+    """Let every feature move along its part of a pattern, for example from a baseline to the input.
+
+    One variable counts the whole pattern, so that a slope is the sum over the feature's cells of
+    derivative times pattern; columns of a one-hot group move together. Features without any pattern
+    stay where they are.
+    """
+    _require_floats(game)
+    size = np.zeros(game.d)
+    for name, labels in game.features.labels.items():
+        inside = labels >= 0
+        np.maximum.at(size, labels[inside], np.abs(pattern[name][inside]).astype(float))
+    moving = np.flatnonzero(size > 0)
+    if not len(moving):
+        raise RequestError("Every feature equals its baseline, so there is no way to go along.")
+    ones = np.ones(len(moving))
+    return Displacements(
+        game, moving, ones, ones, None, f"{len(moving)} features along their values", pattern
+    )
 
 
 def _waves(game: Game, frequencies: int) -> Displacements:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from blackbox.derivatives import KINKS, Derivatives
+from blackbox import operators as known
+from blackbox.derivatives import Derivatives
 from blackbox.errors import RequestError
 from blackbox.numerics.curvature import Learnt, closed_root
 from blackbox.numerics.differences import dense_hessian, hessian_vector
 from blackbox.numerics.quadratic import Problem, Symmetric
-from blackbox.numerics.steps import KINKED, LADDER, RESOLVED, STRAIGHT, Bend, read_bend
+from blackbox.numerics.steps import RESOLVED, STRAIGHT, Bend, read_bend
 
 AUTO, DIFFERENCES, CLOSED, MIXED, NONE = "auto", "finite-difference", "closed-form", "mixed", "none"
 CHOICES = (AUTO, DIFFERENCES, CLOSED, NONE)
@@ -26,25 +29,19 @@ PRODUCTS = 60
 MOST = 2048
 """Variables at the most for a differenced Hessian."""
 
-TRUSTED = 0.3
-"""A differenced part whose error exceeds this share of the largest eigenvalue is not used."""
+TRUSTED = 0.1
+"""Error, as a share of the largest eigenvalue, above which a network with kinks and gates is unresolved."""
 
-SHIFTS = (1.0, 0.8, 0.6)
-"""Shares of the longest step over which the products of a network with kinks are averaged."""
+NEGLIGIBLE = 0.02
+"""A differenced part that is this small with its error, as a share, is left out without regret."""
 
-STRAIGHT_OPERATORS = frozenset(
-    "Abs Add And ArgMax ArgMin ArrayFeatureExtractor AveragePool BatchNormalization Cast CastLike Ceil Clip Compress Concat "
-    "Constant ConstantOfShape CumSum DepthToSpace DequantizeLinear Dropout "
-    "Equal Expand EyeLike Flatten Floor Gather GatherElements GatherND GlobalAveragePool "
-    "GlobalMaxPool Greater GreaterOrEqual Hardmax HardSigmoid Identity If LeakyRelu Less LessOrEqual Max "
-    "MaxPool MaxUnpool Mean Min Neg Not OneHot Or PRelu Pad QuantizeLinear Range ReduceMax ReduceMean "
-    "ReduceMin ReduceSum Relu Reshape Resize Round ScatterElements ScatterND Shape Shrink Sign Size Slice "
-    "SpaceToDepth Split Squeeze Sub Sum ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where "
-    "ZipMap Scaler Imputer FeatureVectorizer LinearRegressor LabelEncoder "
-    "Mul(constant) Div(constant) MatMul(constant) Gemm(constant) Conv(constant) ConvTranspose(constant)".split()
-)
-"""Operators that are affine or piecewise linear. A product counts where all but one factor are constants,
-as the adapter says; HardSwish written as Clip x Mul does not."""
+SPREAD = (0.0316, 0.0178, 0.01, 0.0056)
+"""Steps over which products of a network with kinks are taken. Their median is used; half their range is
+the error, since the kinks that a step crosses bend all longer steps the same way."""
+
+RUNGS = (0.1, 0.0316, 0.01, 0.00316)
+"""Steps at which a product of a smooth network is tried; the best agreeing pair gives the step."""
+
 
 @dataclass(frozen=True)
 class Hessian:
@@ -64,7 +61,9 @@ class Hessian:
     bend: Bend
 
 
-def hessian(found: Derivatives, wanted: str, lambda2: float, length: float | None, tolerance: float) -> Hessian:
+def hessian(
+    found: Derivatives, wanted: str, lambda2: float, length: float | None, tolerance: float
+) -> Hessian:
     """Find the Hessian of the loss at the point of the derivatives.
 
     With A = diag p - p p^T and m = (p - e_y) . logits at fixed p, H = J^T A J + Hess m. The first part
@@ -79,13 +78,22 @@ def hessian(found: Derivatives, wanted: str, lambda2: float, length: float | Non
     bend = read_bend(found.found.seen(found.weights[:, None]))
     root = closed_root(found.jacobian, found.z) if found.classifier else np.zeros((found.space.k, 0))
     if wanted == NONE:
-        return Hessian(Symmetric.square(root[:, :0]), NONE, "no second order was asked for", 0.0, True, True, bend)
+        return Hessian(
+            Symmetric.square(root[:, :0]), NONE, "no second order was asked for", 0.0, True, True, bend
+        )
     used, reason = decide(bend, traits(found)) if wanted == AUTO else (wanted, "asked for")
     closed = Symmetric.square(root)
     if used == CLOSED:
-        return Hessian(closed, used, reason, _closed_error(found, closed, bend), True, True, bend)
-    lengths = [length or bend.length] if used == DIFFERENCES else [(length or LADDER[0]) * s for s in SHIFTS]
-    return _differenced(found, closed, root, (used, reason), lengths, lambda2, tolerance, bend)
+        return Hessian(closed, used, reason, _closed_error(found, closed), True, True, bend)
+    if found.space.k > MOST:
+        raise RequestError(
+            f"A differenced Hessian of {found.space.k:,} variables needs about {80 * found.space.k:,} rows; "
+            f"more than {MOST:,} variables are refused: use fewer features, low frequencies, or hessian "
+            "closed-form."
+        )
+    if used == MIXED:
+        return _mixed(found, closed, root, reason, (lambda2, tolerance), bend)
+    return _differenced(found, root, reason, length, (lambda2, tolerance), bend)
 
 
 def decide(bend: Bend, operators: frozenset[str] | None) -> tuple[str, str]:
@@ -99,10 +107,10 @@ def decide(bend: Bend, operators: frozenset[str] | None) -> tuple[str, str]:
     -------
     the form and a sentence that says why.
     """
-    smooth = sorted(operators - STRAIGHT_OPERATORS) if operators is not None else []
+    smooth = sorted(operators - known.STRAIGHT) if operators is not None else []
     if operators is not None and not smooth:
         return CLOSED, "every operator of the graph is affine or piecewise linear"
-    if bend.verdict == RESOLVED and not (smooth and operators is not None and operators & KINKS):
+    if bend.verdict == RESOLVED and not (smooth and operators is not None and operators & known.KINKS):
         return DIFFERENCES, "the logits' own curvature is the same at three steps and above the noise"
     if bend.verdict == STRAIGHT:
         return CLOSED, "the logits' own curvature is below the noise at every step"
@@ -122,34 +130,74 @@ def traits(found: Derivatives) -> frozenset[str] | None:
     return frozenset(offered["operators"]) | (link if not found.classifier else set())
 
 
-def _closed_error(found: Derivatives, closed: Symmetric, bend: Bend) -> float:
-    """Return the logits' own curvature as a share of the closed part's, along the same directions."""
-    directions = found.found.directions
-    units = directions * found.space.scale
-    size = np.sqrt(np.mean([float(v @ closed(v)) ** 2 for v in units]))
-    return float(bend.size / size) if size > 0 else float("nan")
+def _closed_error(found: Derivatives, closed: Symmetric) -> float:
+    """Return what the Jacobian's errors do to the largest eigenvalue, as a share of it."""
+    if not found.classifier or closed.largest <= 0:
+        return 0.0
+    rng, u = np.random.default_rng(found.space.k), closed.leading
+    tops = []
+    for _ in range(16):
+        signs = rng.choice([-1.0, 1.0], size=found.jacobian.shape)
+        noisy = closed_root(found.jacobian + signs * found.errors / 2, found.z)
+        tops.append(float(np.sum((noisy.T @ u) ** 2)))
+    return float(2 * np.sqrt(np.mean((np.array(tops) / closed.largest - 1) ** 2)))
 
 
 def _differenced(
-    found: Derivatives, closed: Symmetric, root: np.ndarray, why: tuple[str, str], lengths: list[float],
-    lambda2: float, tolerance: float, bend: Bend,
-) -> Hessian:  # fmt: skip
-    k = found.space.k
-    if k > MOST:
-        raise RequestError(
-            f"A differenced Hessian of {k:,} variables needs about {4 * k * 20:,} rows and more than "
-            f"{MOST:,} variables are refused: use fewer features, low frequencies, or hessian closed-form."
-        )
-    product = _product(found, lengths)
-    if k <= DENSE and why[0] == DIFFERENCES:
-        matrix = Symmetric.of(root @ root.T + _dense(found, lengths[0]))
-        settled = True
+    found: Derivatives,
+    root: np.ndarray,
+    reason: str,
+    length: float | None,
+    aim: tuple[float, float],
+    bend: Bend,
+) -> Hessian:
+    if length is None:
+        length = _choose_length(found)
+    if found.space.k <= DENSE:
+        matrix, settled = Symmetric.of(root @ root.T + _dense(found, length)), True
     else:
-        matrix, settled = _learnt(found, root, product, lambda2, tolerance)
-    error = _difference_error(found, matrix, product, lengths)
-    if why[0] == MIXED and error > TRUSTED:
-        return Hessian(closed, CLOSED, f"{why[1]}, whose curvature could not be resolved", error, True, False, bend)
-    return Hessian(matrix, *why, error, settled, True, bend)
+        matrix, settled = _learnt(found, root, lambda v: _products(found, v, (length,))[0], aim)
+    u, size = matrix.leading, max(abs(matrix.largest), abs(matrix.smallest), 1e-300)
+    pair = _products(found, u, (length, length / 2))
+    error = float(np.linalg.norm(pair[0] - pair[1])) / size
+    used = dataclasses.replace(bend, length=length)
+    return Hessian(matrix, DIFFERENCES, reason, error, settled, True, used)
+
+
+def _choose_length(found: Derivatives) -> float:
+    """Take the step at which the product with the gradient agrees best with that at a third of it.
+
+    Random directions bend less than single variables do, so that they would choose too long a step.
+    """
+    tried = _products(found, found.gradient, RUNGS)
+    apart = [float(np.linalg.norm(a - b)) for a, b in pairwise(tried)]
+    return RUNGS[int(np.argmin(apart))]
+
+
+def _mixed(
+    found: Derivatives, closed: Symmetric, root: np.ndarray, reason: str, aim: tuple[float, float], bend: Bend
+) -> Hessian:
+    """Add the logits' own curvature, smoothed over kinks, where it can be told from them at all."""
+    size, error = _seen(_products(found, closed.leading, SPREAD))
+    top = max(closed.largest, 1e-300)
+    if size + error <= NEGLIGIBLE * top:
+        text = f"{reason}, but the logits' own curvature is below {NEGLIGIBLE:.0%} of the softmax's"
+        return Hessian(closed, CLOSED, text, (size + error) / top, True, True, bend)
+    if size <= 3 * error or error > TRUSTED * top:
+        text = f"{reason}, and the logits' own curvature could not be told from the kinks"
+        return Hessian(closed, CLOSED, text, (size + error) / top, True, False, bend)
+    matrix, settled = _learnt(found, root, lambda v: np.median(_products(found, v, SPREAD), axis=0), aim)
+    error = _seen(_products(found, matrix.leading, SPREAD))[1] / max(matrix.largest, 1e-300)
+    if error > TRUSTED:
+        text = f"{reason}, and the logits' own curvature could not be told from the kinks"
+        return Hessian(closed, CLOSED, text, size / top + error, True, False, bend)
+    return Hessian(matrix, MIXED, reason, error, settled, True, bend)
+
+
+def _seen(products: np.ndarray) -> tuple[float, float]:
+    """Length of the median product, and of half the products' range."""
+    middle, spread = np.median(products, axis=0), np.ptp(products, axis=0) / 2
+    return float(np.linalg.norm(middle)), float(np.linalg.norm(spread))
 
 
 def _scalar(found: Derivatives) -> Callable[[np.ndarray], np.ndarray]:
@@ -162,22 +210,19 @@ def _dense(found: Derivatives, length: float) -> np.ndarray:
     return np.asarray(bends / np.outer(found.space.scale, found.space.scale))
 
 
-def _product(found: Derivatives, lengths: list[float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Products with Hess m per unit, averaged over the lengths."""
+def _products(found: Derivatives, vector: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
+    """Products of Hess m, per unit, with one vector at several steps: Float[np.ndarray, "n k"]."""
     scale, m = found.space.scale, _scalar(found)
-
-    def product(vector: np.ndarray) -> np.ndarray:
-        each = [hessian_vector(m, vector / scale, np.full(len(scale), h), h) for h in lengths]
-        return np.asarray(np.mean(each, axis=0) / scale)
-
-    return product
+    each = [hessian_vector(m, vector / scale, np.full(len(scale), h), h) for h in lengths]
+    return np.asarray(np.array(each) / scale)
 
 
 def _learnt(
-    found: Derivatives, root: np.ndarray, product: Callable[[np.ndarray], np.ndarray], lambda2: float,
-    tolerance: float,
+    found: Derivatives, root: np.ndarray, product: Callable[[np.ndarray], np.ndarray],
+    aim: tuple[float, float],
 ) -> tuple[Symmetric, bool]:  # fmt: skip
     """Learn Hess m where it counts: along the leading eigenvector, then along the solution."""
+    lambda2, tolerance = aim
     learnt = Learnt(product, found.space.k)
     learnt.learn(found.gradient)
     learnt.learn(np.random.default_rng(len(found.gradient)).uniform(-0.5, 0.5, found.space.k))
@@ -203,13 +248,3 @@ def _learnt(
 
 def _share(learnt: Learnt, vector: np.ndarray) -> float:
     return float(np.linalg.norm(learnt.outside(vector)) / max(float(np.linalg.norm(vector)), 1e-300))
-
-
-def _difference_error(
-    found: Derivatives, matrix: Symmetric, product: Callable[[np.ndarray], np.ndarray], lengths: list[float]
-) -> float:
-    """Ask the product along the leading eigenvector once more, at half the step, and compare."""
-    u = matrix.leading
-    again = _product(found, [length / 2 for length in lengths])
-    size = max(abs(matrix.largest), abs(matrix.smallest), 1e-300)
-    return float(np.linalg.norm(product(u) - again(u)) / size)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from blackbox import hessians
-from blackbox.derivatives import Asked, Derivatives, derivatives_at, differentiate
+from blackbox.derivatives import Asked, Derivatives, cell_noise, derivatives_at, differentiate
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
@@ -63,7 +63,7 @@ def play(
     name: str, settings: dict[str, Any], game: Game, asked: Asked, form: Form, rng: np.random.Generator
 ) -> Explanation:
     """Differentiate, solve and write the record; see ``blackbox.Caso``."""
-    found = differentiate(game, asked, rng)
+    found = differentiate(game, asked, rng, copies=form.smooth or 0)
     if isinstance(found, Outcome):
         return game.explanation(name, settings, np.full((game.d, 1), np.nan), found)
     curved = hessians.hessian(found, form.hessian, form.lambda2, form.curvature_step, form.tolerance)
@@ -183,7 +183,7 @@ def _smoothed(
         )
     gradients, errors, matrix = [], [], np.zeros((found.space.k, found.space.k))
     for _ in range(form.smooth or 0):
-        one = derivatives_at(found, noise(found.space.game, form.smooth_width, rng))
+        one = derivatives_at(found, cell_noise(found.space.game, form.smooth_width, rng))
         gradients.append(one.gradient)
         errors.append(one.gradient_errors)
         if one.classifier and curved.used == hessians.CLOSED:
@@ -195,14 +195,3 @@ def _smoothed(
         gradient_errors=np.sqrt(np.mean(np.square(errors), axis=0) + (2 * spread) ** 2),
     )  # fmt: skip
     return mean, dataclasses.replace(curved, matrix=Symmetric.of(matrix))
-
-
-def noise(game: Game, width: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw Gaussian noise of a share of the input's range for every cell that belongs to a feature."""
-    return {
-        name: np.where(
-            game.features.labels[name] >= 0,
-            width * (float(np.ptp(array)) or 1.0) * rng.standard_normal(array.shape), 0.0,
-        )
-        for name, array in game.x.items()
-    }  # fmt: skip

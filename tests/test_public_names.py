@@ -43,7 +43,11 @@ def test_an_explanation_has_the_documented_fields():
 
 @pytest.mark.parametrize(
     ("name", "cls"),
-    [("occlusion", "Occlusion"), ("lime", "Lime"), ("kernelshap", "KernelShap"), ("sis", "Sis"), ("caso", "Caso")],
+    [
+        ("occlusion", "Occlusion"), ("lime", "Lime"), ("kernelshap", "KernelShap"), ("sis", "Sis"),
+        ("cafo", "Cafo"), ("caso", "Caso"), ("saliency", "Saliency"), ("smoothgrad", "SmoothGrad"),
+        ("gradient-x-input", "GradientXInput"), ("integrated-gradients", "IntegratedGradients"),
+    ],
 )
 def test_the_register_maps_names_to_exported_settings(name, cls):
     assert bb.METHODS[name] is getattr(bb, cls)

@@ -13,11 +13,11 @@ def cross_entropy_slope(z: np.ndarray, y: int) -> np.ndarray:
 
     The entry of y is minus the sum of the others, so that it does not vanish as 1 - p_y underflows.
     """
-    slope = np.exp(z - z.max())
+    slope = np.array(np.exp(z - z.max()))
     slope /= slope.sum()
     slope[y] = 0.0
     slope[y] = -slope.sum()
-    return slope
+    return np.asarray(slope)
 
 
 def closed_root(jacobian: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -88,7 +88,9 @@ class Impact:
     difference: float
 
 
-def impact(gradient: np.ndarray, leading: np.ndarray, values: np.ndarray, a: np.ndarray, b: np.ndarray) -> Impact:
+def impact(
+    gradient: np.ndarray, leading: np.ndarray, values: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> Impact:
     """Compare a second-order solution ``a`` with the first-order solution ``b``.
 
     Parameters

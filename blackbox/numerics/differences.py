@@ -74,7 +74,9 @@ def directional(f: Function, directions: np.ndarray, length: float) -> np.ndarra
     -------
     Float[np.ndarray, "m c"]
     """
-    up, down = f(together(length * directions, -length * directions)).reshape(len(directions), 2, -1).swapaxes(0, 1)
+    up, down = (
+        f(together(length * directions, -length * directions)).reshape(len(directions), 2, -1).swapaxes(0, 1)
+    )
     return np.asarray((up - down) / (2 * length))
 
 
@@ -126,9 +128,11 @@ def dense_hessian(f: Scalar, steps: np.ndarray, here: float) -> np.ndarray:
     hessian[np.diag_indices(k)] = second_differences(f, wide, 1.0, here)
     for i in range(k - 1):
         others = wide[i + 1 :]
-        a, b, c, e = f(
-            together(wide[i] + others, wide[i] - others, others - wide[i], -wide[i] - others)
-        ).reshape(-1, 4).T
+        a, b, c, e = (
+            f(together(wide[i] + others, wide[i] - others, others - wide[i], -wide[i] - others))
+            .reshape(-1, 4)
+            .T
+        )
         hessian[i, i + 1 :] = hessian[i + 1 :, i] = (a - b - c + e) / 4
     return np.asarray(hessian / np.outer(steps, steps))
 

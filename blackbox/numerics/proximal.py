@@ -1,4 +1,4 @@
-"""Ends of a symmetric operator's spectrum, and the accelerated proximal gradient method."""
+"""The accelerated proximal gradient method for a concave quadratic with a sparse solution."""
 
 from __future__ import annotations
 
@@ -33,50 +33,6 @@ def shrink(z: np.ndarray, level: float, groups: np.ndarray | None = None) -> np.
 def norm1(z: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return the sum of sizes, of entries or of groups."""
     return float(np.abs(z).sum() if groups is None else np.sqrt(np.bincount(groups, weights=z**2)).sum())
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Smallest and largest eigenvalue, and whether the largest one settled."""
-
-    smallest: float
-    largest: float
-    settled: bool
-
-
-def extreme_eigenvalues(apply: Operator, start: np.ndarray, most: int, tolerance: float) -> Spectrum:
-    """Find both ends of a symmetric operator's spectrum by Lanczos.
-
-    Full reorthogonalisation; the Rayleigh-Ritz matrix is symmetrised, since a differenced product
-    is symmetric only up to its noise. A power iteration would find the eigenvalue of largest size,
-    which is the wrong end when the curvature is mostly negative.
-
-    Parameters
-    ----------
-    apply : Float[np.ndarray, "d"] -> Float[np.ndarray, "d"], a symmetric matrix times a vector.
-    start : Float[np.ndarray, "d"], not zero.
-    most : products at the most; tolerance : relative change of the largest eigenvalue between
-        steps at which to stop.
-    """
-    basis: list[np.ndarray] = []
-    images: list[np.ndarray] = []
-    vector, found = start / np.linalg.norm(start), Spectrum(-np.inf, -np.inf, False)
-    for _ in range(min(most, len(start))):
-        basis.append(vector)
-        images.append(apply(vector))
-        q, hq = np.array(basis), np.array(images)
-        ritz = q @ hq.T
-        values, before = np.linalg.eigvalsh((ritz + ritz.T) / 2), found.largest
-        size = float(np.abs(values).max())
-        settled = abs(float(values[-1]) - before) <= tolerance * size
-        rest = images[-1] - q.T @ (q @ images[-1])
-        rest -= q.T @ (q @ rest)
-        invariant = float(np.linalg.norm(rest)) <= 1e-10 * max(1.0, size)
-        found = Spectrum(float(values[0]), float(values[-1]), settled or invariant or len(q) == len(start))
-        if found.settled:
-            return found
-        vector = rest / np.linalg.norm(rest)
-    return found
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Probe:
         """Float[np.ndarray, "c"], the noise of each output: ECnoise, at least a quarter of an epsilon."""
         size = np.maximum(np.abs(self.up).max(axis=(0, 1)), np.abs(self.line).max(axis=0))
         found = ecnoise(self.line).sigma
-        return np.fmax(found, FLOOR / 32 * size)
+        return np.asarray(np.fmax(found, FLOOR / 32 * size))
 
     @property
     def slopes(self) -> np.ndarray:
@@ -165,15 +165,15 @@ def slope_errors(step: Step, asymmetry: np.ndarray) -> np.ndarray:
     """Bound the error of every slope: Float[np.ndarray, "c k"].
 
     Three standard deviations of the noise; then, where there are kinks, half of what forward and backward
-    slopes disagree by; elsewhere the disagreement of the probes, doubled where an axis is as
-    asymmetric as the others and more where it is more so.
+    slopes disagree by; elsewhere twice the disagreement of the probes, and more the more
+    asymmetric an axis is.
     """
     rounding = 3 * step.noise / (np.sqrt(2) * step.length)
     if step.kinked:
         return np.asarray(rounding[:, None] + np.abs(asymmetry) / 2)
     typical = np.sqrt(np.mean(asymmetry**2, axis=1))
     share = np.abs(asymmetry) / np.maximum(typical, 1e-300)[:, None]
-    return np.asarray(rounding[:, None] + step.errors[:, None] * (1 + share))
+    return np.asarray(rounding[:, None] + 2 * step.errors[:, None] * (1 + share))
 
 
 RESOLVED, KINKED, STRAIGHT = "resolved", "kinked", "straight"

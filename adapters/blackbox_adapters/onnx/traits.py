@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-BILINEAR = frozenset("Mul Div MatMul Gemm Conv ConvTranspose Pow Einsum".split())
+BILINEAR = frozenset(["Mul", "Div", "MatMul", "Gemm", "Conv", "ConvTranspose", "Pow", "Einsum"])
 """Linear in one input while the other ones are constants (of Pow: bent all the same)."""
 
-PLAIN = frozenset("Identity Cast Reshape Flatten Squeeze Unsqueeze ZipMap".split())
+PLAIN = frozenset(["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "ZipMap"])
 LINKS = frozenset(("Softmax", "LogSoftmax", "Sigmoid"))
 
 
@@ -40,7 +40,9 @@ def _live(proto: Any) -> set[str]:
 
 
 def _kind(node: Any, live: set[str]) -> str:
-    name = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx", "ai.onnx.ml") else node.op_type
+    name = (
+        f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx", "ai.onnx.ml") else node.op_type
+    )
     factors = [one for one in node.input if one]
     once = sum(one in live for one in factors) == 1
     if node.op_type == "Div" and len(factors) > 1 and factors[1] in live:
