@@ -5,6 +5,7 @@ from blackbox.backgrounds import Background
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
+from blackbox.impact import HessianImpact, hessian_impact
 from blackbox.methods import METHODS, Method
 from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS", "Background", "BlackboxError", "Cafo", "Caso", "Explanation", "Features", "Fraction",
-    "GradientXInput", "IntegratedGradients", "KernelShap", "Lime", "Method", "Model", "ModelError",
-    "Occlusion", "Outcome", "RequestError", "Saliency", "Sis", "SmoothGrad", "explain", "open_model",
+    "GradientXInput", "HessianImpact", "IntegratedGradients", "KernelShap", "Lime",
+    "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError", "Saliency", "Sis",
+    "SmoothGrad", "explain", "hessian_impact", "open_model",
 ]  # fmt: skip

@@ -11,17 +11,19 @@ import numpy as np
 from blackbox import operators
 from blackbox.displacements import Displacements, displacements
 from blackbox.errors import RequestError
-from blackbox.explanation import Explanation, Outcome
+from blackbox.explanation import Outcome
 from blackbox.game import Game
 from blackbox.numerics.curvature import cross_entropy_slope
-from blackbox.numerics.differences import jacobian, smoothed_slopes
+from blackbox.numerics.differences import Jacobian, jacobian, smoothed_slopes
 from blackbox.numerics.links import PROBABILITIES
 from blackbox.numerics.steps import (
     KINKED,
+    RESOLVED,
     Probe,
     Step,
     choose_step,
     is_flat,
+    kinked_axes,
     probe,
     read_bend,
     slope_errors,
@@ -106,7 +108,8 @@ def differentiate(
 ) -> Derivatives | Outcome:  # fmt: skip
     """Measure noise and step, then the Jacobian of all logits.
 
-    Costs 2k + 59 rows for k variables (k + 59 forward), at most 8 more where inputs are rounded.
+    Costs 2k + 62 rows at the most for k variables (k + 62 forward): 55 for noise, step and curvature, 6 more
+    where inputs are rounded, or else for variables whose kinks are near.
 
     Parameters
     ----------
@@ -151,19 +154,22 @@ def _slopes(game: Game, space: Displacements, found: Probe, asked: Asked) -> Der
     y = game.score.readout.indices[0] if classifier else 0
     weights = cross_entropy_slope(found.here, y) if classifier else np.array([-1.0])
     loss = found.seen(weights[:, None])
-    kinked = read_bend(loss).verdict == KINKED or _has_kinks(game)
+    smooth, kinked = _kinked(game, loss)
     step = choose_step(found, kinked)
     length = asked.gradient_step or step.length
-    taken = jacobian(space, found.here, np.full(space.k, length), asked.difference == "central")
-    bends = taken.asymmetry
-    errors = slope_errors(step, bends) / space.scale
+    lengths, central = np.full(space.k, length), asked.difference == "central"
+    taken = jacobian(space, found.here, lengths, central)
+    if central and not smooth and asked.gradient_step is None:
+        step, taken, lengths = _off_kinks(space, found.here, step, taken, lengths, PROBES - found.rows - 2)
+    errors = slope_errors(step, taken.asymmetry, lengths) / space.scale
+    loss_step = step_at(loss, length, step.kinked)
     loss_errors = np.maximum(
-        slope_errors(step_at(loss, length, kinked), weights[None] @ bends)[0] / space.scale,
-        0.0 if kinked else np.sqrt(weights**2 @ errors**2),
+        slope_errors(loss_step, weights[None] @ taken.asymmetry, lengths)[0] / space.scale,
+        0.0 if step.kinked else np.sqrt(weights**2 @ errors**2),
     )
     slopes = taken.slopes / space.scale
     record = {
-        "basis": space.basis, "step": length, "steps": space.moves_of(length * space.scale * space.unit),
+        "basis": space.basis, "step": length, "steps": space.moves_of(lengths * space.scale * space.unit),
         "noise": float(np.sqrt(np.mean(step.noise**2))), "step_disagreement": step.disagreement,
         "fixed": space.fixed,
     }  # fmt: skip
@@ -171,6 +177,26 @@ def _slopes(game: Game, space: Displacements, found: Probe, asked: Asked) -> Der
         space, found, step, found.here, slopes, errors, weights, slopes.T @ weights, loss_errors,
         y, classifier, record,
     )  # fmt: skip
+
+
+def _off_kinks(
+    space: Displacements, here: np.ndarray, step: Step, taken: Jacobian, lengths: np.ndarray, rows: int
+) -> tuple[Step, Jacobian, np.ndarray]:
+    """Ask the axes with the nearest kinks again at a tenth of the step, as far as the rows go.
+
+    Returns
+    -------
+    the step, known to be among kinks where there are any; the slopes; the length used on every axis.
+    """
+    axes = kinked_axes(step, taken.asymmetry, lengths)
+    if not len(axes):
+        return step, taken, lengths
+    worst, lengths = axes[: max(0, rows) // 2], lengths.copy()
+    lengths[worst] /= 10
+    again = jacobian(lambda part: space(part @ np.eye(space.k)[worst]), here, lengths[worst])
+    slopes, bends = taken.slopes.copy(), taken.asymmetry.copy()
+    slopes[:, worst], bends[:, worst] = again.slopes, again.asymmetry
+    return dataclasses.replace(step, kinked=True), Jacobian(slopes, bends), lengths
 
 
 def _surrogate(
@@ -199,9 +225,19 @@ def _surrogate(
     )  # fmt: skip
 
 
-def _has_kinks(game: Game) -> bool:
-    offered = getattr(game.score.model, "traits", None) or {}
-    return not operators.KINKS.isdisjoint(offered.get("operators", ()))
+def _kinked(game: Game, loss: Probe) -> tuple[bool, bool]:
+    """Tell from the graph, or else from second differences, whether slopes change smoothly or at kinks.
+
+    Returns
+    -------
+    smooth, kinked : both are False where nothing was seen and nothing is known.
+    """
+    offered = (getattr(game.score.model, "traits", None) or {}).get("operators")
+    if offered is None:
+        verdict = read_bend(loss).verdict
+        return verdict == RESOLVED, verdict == KINKED
+    kinked = not operators.KINKS.isdisjoint(offered)
+    return not kinked, kinked
 
 
 def _saturated(game: Game, here: np.ndarray) -> bool:
@@ -231,39 +267,3 @@ def _require_budget(space: Displacements, asked: Asked, copies: int) -> None:
             f"{space.k:,} variables need {needed:,} rows, more than the budget of {asked.budget:,}: raise "
             "it, or use fewer features (patches, superpixels, groups of columns) or low frequencies."
         )
-
-
-def gradient_record(
-    name: str, settings: dict[str, object], found: Derivatives, values: np.ndarray, errors: np.ndarray,
-    details: Mapping[str, object],
-) -> Explanation:  # fmt: skip
-    """Write the record of a first-order method, with the interval of every value.
-
-    Parameters
-    ----------
-    values, errors : Float[np.ndarray, "d"].
-    """
-    record = {**found.record, **details}
-    written = found.space.game.explanation(name, settings, values[:, None], Outcome.DONE, record)
-    return dataclasses.replace(written, lower_bounds=values - errors, upper_bounds=values + errors)
-
-
-def homogeneity(game: Game) -> float:
-    """Return by how much f(0) = 0 and f(2x) = 2 f(x) fail, as a share of the score's size; 2 rows."""
-    moved = {name: np.where(game.features.labels[name] >= 0, array, 0) for name, array in game.x.items()}
-    rows = {name: np.stack([array - moved[name], array + moved[name]]) for name, array in game.x.items()}
-    zero, double = game.score(rows)[:, 0]
-    full = float(game.full()[0])
-    size = max(abs(full), abs(double) / 2, 1e-300)
-    return float(max(abs(zero), abs(double - 2 * full)) / size)
-
-
-def cell_noise(game: Game, width: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw Gaussian noise of a share of the input's range for every cell that belongs to a feature."""
-    return {
-        name: np.where(
-            game.features.labels[name] >= 0,
-            width * (float(np.ptp(array)) or 1.0) * rng.standard_normal(array.shape), 0.0,
-        )
-        for name, array in game.x.items()
-    }  # fmt: skip

@@ -17,6 +17,9 @@ from blackbox.numerics.differences import dense_hessian, hessian_vector
 from blackbox.numerics.quadratic import Problem, Symmetric
 from blackbox.numerics.steps import RESOLVED, STRAIGHT, Bend, read_bend
 
+Margin = Callable[[float], float]
+"""Largest eigenvalue -> lambda2."""
+
 AUTO, DIFFERENCES, CLOSED, MIXED, NONE = "auto", "finite-difference", "closed-form", "mixed", "none"
 CHOICES = (AUTO, DIFFERENCES, CLOSED, NONE)
 
@@ -62,7 +65,7 @@ class Hessian:
 
 
 def hessian(
-    found: Derivatives, wanted: str, lambda2: float, length: float | None, tolerance: float
+    found: Derivatives, wanted: str, margin: Margin, length: float | None, tolerance: float
 ) -> Hessian:
     """Find the Hessian of the loss at the point of the derivatives.
 
@@ -71,9 +74,10 @@ def hessian(
 
     Parameters
     ----------
-    wanted : ``auto``, ``finite-difference``, ``closed-form`` or ``none``. lambda2 : of the problem that
-        the Hessian is for, whose solution the products follow. length : step of second differences
-        as a share of the scale, None = measured. tolerance : relative, of the largest eigenvalue.
+    wanted : ``auto``, ``finite-difference``, ``closed-form`` or ``none``. margin : lambda2 by the largest
+        eigenvalue, of the problem that the Hessian is for, whose solution the products follow.
+        length : step of second differences as a share of the scale, None = measured.
+        tolerance : relative, of the largest eigenvalue.
     """
     bend = read_bend(found.found.seen(found.weights[:, None]))
     root = closed_root(found.jacobian, found.z) if found.classifier else np.zeros((found.space.k, 0))
@@ -92,8 +96,8 @@ def hessian(
             "closed-form."
         )
     if used == MIXED:
-        return _mixed(found, closed, root, reason, (lambda2, tolerance), bend)
-    return _differenced(found, root, reason, length, (lambda2, tolerance), bend)
+        return _mixed(found, closed, root, reason, (margin, tolerance), bend)
+    return _differenced(found, root, reason, length, (margin, tolerance), bend)
 
 
 def decide(bend: Bend, operators: frozenset[str] | None) -> tuple[str, str]:
@@ -110,10 +114,12 @@ def decide(bend: Bend, operators: frozenset[str] | None) -> tuple[str, str]:
     smooth = sorted(operators - known.STRAIGHT) if operators is not None else []
     if operators is not None and not smooth:
         return CLOSED, "every operator of the graph is affine or piecewise linear"
-    if bend.verdict == RESOLVED and not (smooth and operators is not None and operators & known.KINKS):
-        return DIFFERENCES, "the logits' own curvature is the same at three steps and above the noise"
     if bend.verdict == STRAIGHT:
         return CLOSED, "the logits' own curvature is below the noise at every step"
+    if operators is not None and not operators & known.KINKS:
+        return DIFFERENCES, f"the graph has smooth operators and no kinks ({', '.join(smooth[:4])})"
+    if bend.verdict == RESOLVED and not smooth:
+        return DIFFERENCES, "the logits' own curvature is the same at three steps and above the noise"
     if smooth:
         return MIXED, f"the graph has kinks and smooth operators ({', '.join(smooth[:4])})"
     return CLOSED, "second differences of the logits change with the step, as those of kinks do"
@@ -148,7 +154,7 @@ def _differenced(
     root: np.ndarray,
     reason: str,
     length: float | None,
-    aim: tuple[float, float],
+    aim: tuple[Margin, float],
     bend: Bend,
 ) -> Hessian:
     if length is None:
@@ -175,7 +181,12 @@ def _choose_length(found: Derivatives) -> float:
 
 
 def _mixed(
-    found: Derivatives, closed: Symmetric, root: np.ndarray, reason: str, aim: tuple[float, float], bend: Bend
+    found: Derivatives,
+    closed: Symmetric,
+    root: np.ndarray,
+    reason: str,
+    aim: tuple[Margin, float],
+    bend: Bend,
 ) -> Hessian:
     """Add the logits' own curvature, smoothed over kinks, where it can be told from them at all."""
     size, error = _seen(_products(found, closed.leading, SPREAD))
@@ -219,10 +230,10 @@ def _products(found: Derivatives, vector: np.ndarray, lengths: Sequence[float]) 
 
 def _learnt(
     found: Derivatives, root: np.ndarray, product: Callable[[np.ndarray], np.ndarray],
-    aim: tuple[float, float],
+    aim: tuple[Margin, float],
 ) -> tuple[Symmetric, bool]:  # fmt: skip
     """Learn Hess m where it counts: along the leading eigenvector, then along the solution."""
-    lambda2, tolerance = aim
+    margin, tolerance = aim
     learnt = Learnt(product, found.space.k)
     learnt.learn(found.gradient)
     learnt.learn(np.random.default_rng(len(found.gradient)).uniform(-0.5, 0.5, found.space.k))
@@ -238,7 +249,7 @@ def _learnt(
     closed = root @ root.T
     while True:
         matrix = Symmetric.of(closed + learnt.matrix())
-        solution = Problem(found.gradient, matrix, lambda2).solve(0.0).point
+        solution = Problem(found.gradient, matrix, margin(matrix.largest)).solve(0.0).point
         unknown = [v for v in (matrix.leading, solution) if _share(learnt, v) > 0.02]
         if not unknown or len(learnt.vectors) >= min(PRODUCTS, found.space.k):
             return matrix, (settled or len(learnt.vectors) == found.space.k) and not unknown

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from blackbox import hessians
-from blackbox.derivatives import Asked, Derivatives, cell_noise, derivatives_at, differentiate
+from blackbox.derivatives import Asked, Derivatives, derivatives_at, differentiate
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
+from blackbox.gradients import cell_noise
 from blackbox.hessians import Hessian
 from blackbox.numerics.curvature import Impact, closed_root, impact
 from blackbox.numerics.proximal import Solution
@@ -38,6 +39,11 @@ class Form:
     step: float = 1.0
     iterations: int = 1000
     tolerance: float = 1e-6
+    relative: bool = False
+
+    def margin(self, largest: float) -> float:
+        """Return lambda2, as a share of the largest eigenvalue where that was asked and is positive."""
+        return self.lambda2 * largest if self.relative and largest > 0 else self.lambda2
 
     def check(self) -> None:
         """Refuse settings that mean nothing."""
@@ -66,15 +72,15 @@ def play(
     found = differentiate(game, asked, rng, copies=form.smooth or 0)
     if isinstance(found, Outcome):
         return game.explanation(name, settings, np.full((game.d, 1), np.nan), found)
-    curved = hessians.hessian(found, form.hessian, form.lambda2, form.curvature_step, form.tolerance)
+    curved = hessians.hessian(found, form.hessian, form.margin, form.curvature_step, form.tolerance)
     if form.smooth is not None:
         found, curved = _smoothed(found, curved, form, rng)
     problem = Problem(
-        found.gradient, curved.matrix, form.lambda2, _groups(found, form), form.step, form.iterations,
-        form.tolerance,
+        found.gradient, curved.matrix, form.margin(curved.matrix.largest), _groups(found, form), form.step,
+        form.iterations, form.tolerance,
     )  # fmt: skip
     lambda1, solution = _solve(problem, form)
-    details = _details(found, curved, problem, lambda1, solution, form)
+    details = _details(found, curved, problem, lambda1, solution)
     errors = _errors(found, curved, problem, solution.point)
     values = -found.space.moves_of(solution.point)
     outcome = _outcome(curved, solution)
@@ -106,18 +112,19 @@ def _outcome(curved: Hessian, solution: Solution) -> Outcome:
 
 
 def _details(
-    found: Derivatives, curved: Hessian, problem: Problem, lambda1: float, solution: Solution, form: Form
+    found: Derivatives, curved: Hessian, problem: Problem, lambda1: float, solution: Solution
 ) -> dict[str, Any]:
     space = found.space
     details = {
         "delta": space.moves_of(solution.point), "gradient": space.slopes_of(found.gradient),
         "gradient_error": space.errors_of(found.gradient_errors, slopes=True), "lambda1": lambda1,
+        "lambda2": problem.lambda2,
         "quadratic": problem.weight, "objective": solution.objective, "iterations": solution.iterations,
         **found.record, "hessian": curved.used,
     }  # fmt: skip
     if curved.used == hessians.NONE:
         return details
-    plain = Problem(found.gradient, Symmetric.square(np.zeros((space.k, 0))), form.lambda2, problem.groups)
+    plain = Problem(found.gradient, Symmetric.square(np.zeros((space.k, 0))), problem.lambda2, problem.groups)
     first = plain.solve(lambda1 if lambda1 < np.abs(found.gradient).max() else 0.0).point
     read = impact(found.gradient, curved.matrix.leading, curved.matrix.values, solution.point, first)
     return {

@@ -9,6 +9,7 @@ import click
 from blackbox import __version__
 from blackbox.cli.audit import audit
 from blackbox.cli.explain import explain
+from blackbox.cli.hessian_impact import hessian_impact
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.methods import methods
@@ -58,7 +59,7 @@ def cli() -> None:
     """
 
 
-for verb in (inspect, explain, init, audit, methods):
+for verb in (inspect, explain, init, audit, hessian_impact, methods):
     cli.add_command(verb)
 
 

@@ -32,7 +32,7 @@ class Cafo:
     unit, gradient_step, difference, frequencies, input_range, budget, surrogate : see
         ``blackbox.Caso``.
 
-    Cost in rows, for k features that move: 2k + 61 at the most, base and full score included (k + 61
+    Cost in rows, for k features that move: 2k + 64 at the most, base and full score included (k + 64
     with forward differences); 2k + 1 more per smoothing sample.
 
     ``values`` : minus the solution, so that positive means: raising the feature supports the target.

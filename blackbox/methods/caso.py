@@ -31,7 +31,8 @@ class Caso:
     ----------
     sparsity : share of features to leave at zero, between 0 and 1; sets lambda1, which is then None.
     lambda1 : weight of the L1 norm, None = 0; larger is sparser. lambda2 : margin of the quadratic
-        penalty.
+        penalty. relative : lambda2 is a share of the largest eigenvalue (where that is positive), so that
+        inputs can be compared.
     hessian : ``auto`` decides from the curvature of the logits along random directions and, where the
         model shows its operators, from the graph; ``closed-form`` and ``finite-difference`` take
         the first part alone, or both; ``none`` is CAFO.
@@ -53,7 +54,7 @@ class Caso:
         the square of the eigenvector's residual. step : first trial step of every FISTA iteration, as
         a multiple of 1 / (w - smallest eigenvalue); it is halved as needed.
 
-    Cost in rows, for k features that move: 2k + 61 at the most in closed form, base and full score
+    Cost in rows, for k features that move: 2k + 64 at the most in closed form, base and full score
     included; a differenced Hessian costs 2k^2 + 8k more up to 32 features, 4k per product above
     that (10 to 25 products, at most 60), three times as many for a network with kinks and smooth gates.
     lambda1, lambda2 and the sparsity cost no rows.
@@ -103,6 +104,7 @@ class Caso:
     sparsity: float | None = None
     lambda1: float | None = None
     lambda2: float = 20.0
+    relative: bool = False
     hessian: str = "auto"
     groups: tuple[int, ...] | None = None
     smooth: int | None = None
@@ -136,5 +138,5 @@ class Caso:
     def _form(self) -> Form:
         return Form(
             self.sparsity, self.lambda1, self.lambda2, self.hessian, self.groups, self.smooth,
-            self.smooth_width, self.curvature_step, self.step, self.iterations, self.tolerance,
+            self.smooth_width, self.curvature_step, self.step, self.iterations, self.tolerance, self.relative,
         )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from blackbox.derivatives import Asked, differentiate, gradient_record, homogeneity
+from blackbox.derivatives import Asked, differentiate
 from blackbox.displacements import towards
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
+from blackbox.gradients import gradient_record, homogeneity
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class GradientXInput:
     gradient_step, input_range, budget : see ``blackbox.Caso``; the step is a share of each feature's
         own values.
 
-    Cost in rows, for k features that are not zero: 2k + 63 at the most, base and full score included.
+    Cost in rows, for k features that are not zero: 2k + 66 at the most, base and full score included.
 
     ``lower_bounds``, ``upper_bounds`` : from noise, step and kinks, as measured.
 

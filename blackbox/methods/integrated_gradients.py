@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from blackbox.derivatives import Asked, derivatives_at, differentiate, gradient_record, homogeneity
+from blackbox.derivatives import Asked, derivatives_at, differentiate
 from blackbox.displacements import towards
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
+from blackbox.gradients import gradient_record, homogeneity
 from blackbox.settings import whole
 
 
@@ -30,7 +31,7 @@ class IntegratedGradients:
         one point is asked.
     gradient_step, input_range, budget : see ``blackbox.Caso``; the step is a share of x - b.
 
-    Cost in rows, for k features that differ from the baseline: 64 + 2k + points (2k + 1), or 64 + 2k
+    Cost in rows, for k features that differ from the baseline: 2k + 67 + points (2k + 1), or 2k + 67
     where one gradient suffices; base and full score included.
 
     ``lower_bounds``, ``upper_bounds`` : from noise, step and kinks as measured, and an equal share of

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from blackbox.derivatives import Asked, differentiate, gradient_record
+from blackbox.derivatives import Asked, differentiate
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
+from blackbox.gradients import gradient_record
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Saliency:
     unit, gradient_step, difference, frequencies, input_range, budget, surrogate : see
         ``blackbox.Caso``.
 
-    Cost in rows, for k features that move: 2k + 61 at the most, base and full score included.
+    Cost in rows, for k features that move: 2k + 64 at the most, base and full score included.
 
     ``lower_bounds``, ``upper_bounds`` : from noise, step and kinks, as measured.
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from blackbox.derivatives import Asked, cell_noise, derivatives_at, differentiate, gradient_record
+from blackbox.derivatives import Asked, derivatives_at, differentiate
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
+from blackbox.gradients import cell_noise, gradient_record
 from blackbox.settings import number, whole
 
 
@@ -27,8 +28,8 @@ class SmoothGrad:
     unit, gradient_step, input_range, budget : see ``blackbox.Caso``; the step is measured at the input
         itself.
 
-    Cost in rows, for k features that move: 59 + samples (2k + 1) and the base and full score, and 2k
-    for the gradient at the input itself.
+    Cost in rows, for k features that move: 2k + 64 at the most for the gradient at the input itself, base and
+    full score included, and samples (2k + 1).
 
     ``lower_bounds``, ``upper_bounds`` : two standard errors over the samples and the slopes' own errors.
 

@@ -20,7 +20,7 @@ DIRECTIONS = 3
 SPACING = 1e-5
 """Of the points that measure the noise: a few units in the last place of a float32 input."""
 
-PLACES = np.array([-4, -3, -2, -1, 1, 2, 3, 4])
+PLACES = np.array([-3, -2, -1, 1, 2, 3])
 
 AFFORDED = 2e-3
 """Share of the slopes that noise may make up where kinks ask for short steps."""
@@ -36,7 +36,7 @@ class Probe:
 
     here : Float[np.ndarray, "c"]. directions : Float[np.ndarray, "m k"], of length one. up, down :
     Float[np.ndarray, "n m c"], values at +/- LADDER along the directions. line : Float[np.ndarray,
-    "9 c"], values at equal, tiny spacing.
+    "7 c"], values at equal, tiny spacing. rows : evaluations spent.
     """
 
     here: np.ndarray
@@ -44,6 +44,7 @@ class Probe:
     up: np.ndarray
     down: np.ndarray
     line: np.ndarray
+    rows: int = 0
 
     def seen(self, weights: np.ndarray) -> Probe:
         """Return the probe of weighted sums of the outputs, ``weights`` being Float "c q"."""
@@ -71,7 +72,7 @@ class Probe:
 def probe(f: Function, k: int, rng: np.random.Generator) -> Probe:
     """Evaluate on a ladder of lengths along random directions, and on a tight line for the noise.
 
-    Costs 1 + 8 + 16 m evaluations for m = min(3, k) directions, and 8 more where the tight line was
+    Costs 7 + 16 m evaluations for m = min(3, k) directions, and 6 more where the tight line was
     too tight to tell two points apart (inputs that are rounded).
     """
     directions = rng.standard_normal((min(DIRECTIONS, k), k))
@@ -80,16 +81,18 @@ def probe(f: Function, k: int, rng: np.random.Generator) -> Probe:
     line = SPACING * PLACES[:, None] * directions[0]
     # one call: a runtime's last bits may depend on the number of rows beside a row
     values = f(np.concatenate([together(ladder, -ladder), line, np.zeros((1, k))]))
-    here, tight = values[-1], _line(values[-9:-1], values[-1])
-    up, down = values[:-9].reshape(len(LADDER), len(directions), 2, -1).transpose(2, 0, 1, 3)
+    spent = len(values)
+    here, tight = values[-1], _line(values[-7:-1], values[-1])
+    up, down = values[:-7].reshape(len(LADDER), len(directions), 2, -1).transpose(2, 0, 1, 3)
     if ecnoise(tight).verdict == TOO_CLOSE:
         wider = _line(f(100 * line), here)
+        spent += len(line)
         tight = wider if ecnoise(wider).verdict == FOUND else tight
-    return Probe(here, directions, up, down, tight)
+    return Probe(here, directions, up, down, tight, spent)
 
 
 def _line(values: np.ndarray, here: np.ndarray) -> np.ndarray:
-    return np.concatenate([values[:4], here[None], values[4:]])
+    return np.concatenate([values[:3], here[None], values[3:]])
 
 
 def is_flat(found: Probe) -> bool:
@@ -161,19 +164,27 @@ def step_at(found: Probe, length: float, kinked: bool) -> Step:
     return Step(length, float(np.sqrt((apart**2).sum())) / max(size, 1e-300), apart, found.noise, kinked)
 
 
-def slope_errors(step: Step, asymmetry: np.ndarray) -> np.ndarray:
-    """Bound the error of every slope: Float[np.ndarray, "c k"].
+def slope_errors(step: Step, asymmetry: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Bound the error of every slope, taken at Float[np.ndarray, "k"]: Float[np.ndarray, "c k"].
 
     Three standard deviations of the noise; then, where there are kinks, half of what forward and backward
     slopes disagree by; elsewhere twice the disagreement of the probes, and more the more
     asymmetric an axis is.
     """
-    rounding = 3 * step.noise / (np.sqrt(2) * step.length)
+    rounding = 3 * step.noise[:, None] / (np.sqrt(2) * lengths)
     if step.kinked:
-        return np.asarray(rounding[:, None] + np.abs(asymmetry) / 2)
+        return np.asarray(rounding + np.abs(asymmetry) / 2)
     typical = np.sqrt(np.mean(asymmetry**2, axis=1))
     share = np.abs(asymmetry) / np.maximum(typical, 1e-300)[:, None]
-    return np.asarray(rounding[:, None] + 2 * step.errors[:, None] * (1 + share))
+    return np.asarray(rounding + 2 * step.errors[:, None] * (1 + share))
+
+
+def kinked_axes(step: Step, asymmetry: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the axes on which forward and backward slopes disagree by more than the noise, worst first."""
+    allowed = np.sqrt(6) * np.maximum(step.noise, 1e-300)[:, None] / lengths
+    worst = (np.abs(asymmetry) / allowed).max(axis=0)
+    order = np.argsort(-worst, kind="stable")
+    return np.asarray(order[worst[order] > 6])
 
 
 RESOLVED, KINKED, STRAIGHT = "resolved", "kinked", "straight"
