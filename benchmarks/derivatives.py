@@ -101,8 +101,8 @@ def resnet(path: Path) -> None:
         nodes.append(helper.make_node("Relu", [source], [source + "r"]))
         return source + "r"
 
-    last, width = conv("x", "stem", 3, 16, 7, 4), 16
-    for block, out in enumerate((16, 32, 64, 64)):
+    last, width = conv("x", "stem", 3, 32, 7, 4), 32
+    for block, out in enumerate((32, 64, 128, 128)):
         stride = 1 if out == width else 2
         inner = conv(conv(last, f"a{block}", width, out, 3, stride), f"b{block}", out, out, 3, 1, act=False)
         side = last if stride == 1 else conv(last, f"s{block}", width, out, 1, stride, act=False)

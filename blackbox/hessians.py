@@ -140,13 +140,10 @@ def _closed_error(found: Derivatives, closed: Symmetric) -> float:
     """Return what the Jacobian's errors do to the largest eigenvalue, as a share of it."""
     if not found.classifier or closed.largest <= 0:
         return 0.0
-    rng, u = np.random.default_rng(found.space.k), closed.leading
-    tops = []
-    for _ in range(16):
-        signs = rng.choice([-1.0, 1.0], size=found.jacobian.shape)
-        noisy = closed_root(found.jacobian + signs * found.errors / 2, found.z)
-        tops.append(float(np.sum((noisy.T @ u) ** 2)))
-    return float(2 * np.sqrt(np.mean((np.array(tops) / closed.largest - 1) ** 2)))
+    root, mix = closed_root(found.jacobian, found.z), closed_root(np.eye(len(found.z)), found.z)
+    top = mix @ (root.T @ closed.leading)
+    spread = np.sqrt(top**2 @ ((found.errors / 2) ** 2 @ closed.leading**2))
+    return float(4 * spread / closed.largest)
 
 
 def _differenced(

@@ -167,15 +167,18 @@ def _errors(found: Derivatives, curved: Hessian, problem: Problem, point: np.nda
 
 
 def _hessian_changes(found: Derivatives, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What errors of the Jacobian do to B B^T D, minus the change of the leading eigenvalue times D."""
-    rows, root = [], closed_root(found.jacobian, found.z)
-    base = root @ (root.T @ point)
+    """What errors of the Jacobian do, to first order, to H D minus the leading eigenvalue times D.
+
+    With B = J^T M, an error E of J changes H D by E^T M B^T D + B M^T E D, and the eigenvalue of the
+    eigenvector u by 2 (M B^T u) . E u.
+    """
+    root, mix = closed_root(found.jacobian, found.z), closed_root(np.eye(len(found.z)), found.z)
     lead = Symmetric.square(root).leading
-    top = float(np.sum((root.T @ lead) ** 2))
+    inner, outer, top = mix @ (root.T @ point), root @ mix.T, mix @ (root.T @ lead)
+    rows = []
     for _ in range(DRAWS):
-        noisy = found.jacobian + rng.choice([-1.0, 1.0], size=found.jacobian.shape) * found.errors / 2
-        other = closed_root(noisy, found.z)
-        rows.append(other @ (other.T @ point) - base - (float(np.sum((other.T @ lead) ** 2)) - top) * point)
+        off = (rng.integers(0, 2, size=found.jacobian.shape) - 0.5) * found.errors
+        rows.append(off.T @ inner + outer @ (off @ point) - 2 * float(top @ (off @ lead)) * point)
     return np.array(rows)
 
 

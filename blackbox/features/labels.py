@@ -46,8 +46,19 @@ class Features:
         Object[np.ndarray, "d"]
         """
         held = np.empty(len(self), dtype=object)
+        if not self.cells and all(array.dtype.kind == "f" for array in x.values()):
+            held[:] = self._means(x)
+            return held
         held[:] = [_summary(values, cells) for values, cells in self.members(x)]
         return held
+
+    def _means(self, x: Mapping[str, np.ndarray]) -> list[float]:
+        """Mean of every feature's cells; large pictures have too many cells for lists."""
+        labels = np.concatenate([self.labels[name].ravel() for name in x])
+        values = np.concatenate([array.ravel().astype(float) for array in x.values()])
+        inside = labels >= 0
+        sums = np.bincount(labels[inside], weights=values[inside], minlength=len(self))
+        return list((sums / np.bincount(labels[inside], minlength=len(self))).tolist())
 
     def members(self, x: Mapping[str, np.ndarray]) -> list[tuple[list[Any], list[str]]]:
         """Return, per feature, the values of its cells in ``x`` and their names (if they have any)."""
