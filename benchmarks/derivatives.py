@@ -140,6 +140,16 @@ def costs(seconds: float, quick: bool, threads: int) -> Iterator[str]:
             )
 
 
+def picture(path: Path) -> str:
+    """Draw the README's picture: Hessian impact of the tanh network on 200 digits."""
+    from blackbox.report.impact import save_impact
+
+    table = np.loadtxt(HERE.parent / "sample_models/digits/digits.csv", delimiter=",", skiprows=1)
+    found = bb.hessian_impact(STORED / "tanh.onnx", table[:200, :64].reshape(-1, 1, 8, 8))
+    save_impact(found, path)
+    return found.sentence
+
+
 def write_between(mark: str, block: str) -> None:
     """Replace what stands between the README's markers."""
     text = README.read_text(encoding="utf-8")
@@ -164,6 +174,7 @@ def main() -> None:
             tables["derivative-costs"].append(line)
             print(line, flush=True)
     if not asked.quick:
+        print(picture(HERE.parent / "docs" / "impact.png"))
         for mark, block in tables.items():
             write_between(mark, "\n".join(block))
 
