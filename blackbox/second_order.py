@@ -141,7 +141,7 @@ def sentence(probability: float, read: Impact) -> str:
     why = "parallel to" if read.cosine > 0.95 else "partly along" if read.cosine > 0.5 else "across"
     sure = "" if np.isnan(probability) else f"at probability {probability:.3g} "
     return (
-        f"The second order changes the direction {much} (normalised difference {read.difference:.2g}): "
+        f"The second order {much} changes the direction (normalised difference {read.difference:.2g}): "
         f"{sure}the leading eigenvector runs {why} the gradient (cosine {read.cosine:.2g}) and the second "
         f"eigenvalue is {read.ratio:.2g} of the first."
     )

@@ -332,7 +332,7 @@ def test_details_say_when_the_second_order_matters():
     p = np.exp(stored.facts["z"] - np.logaddexp.reduce(stored.facts["z"]))
     assert read["probability"] == pytest.approx(p[stored.facts["y"]], abs=1e-4)
     assert 0 < read["difference"] <= np.sqrt(2)
-    assert "The second order changes the direction" in details["second_order_text"]
+    assert "changes the direction (normalised difference" in details["second_order_text"]
 
 
 # outcomes and refusals
