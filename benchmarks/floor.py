@@ -41,6 +41,11 @@ class Recorder:
         """Limits of the model inside."""
         return self.inner.limits
 
+    @property
+    def traits(self) -> Any:
+        """Operators of the model inside, which may decide how a method asks."""
+        return getattr(self.inner, "traits", {})
+
     def predict(self, rows: Rows) -> Rows:
         """Keep a copy of the rows and pass them on."""
         self.runs.append({name: np.array(array, order="C") for name, array in rows.items()})

@@ -6,12 +6,18 @@ from blackbox.compare import Comparison, compare
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
+from blackbox.impact import HessianImpact, hessian_impact
 from blackbox.methods import METHODS, Method
+from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
+from blackbox.methods.gradient_x_input import GradientXInput
+from blackbox.methods.integrated_gradients import IntegratedGradients
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.saliency import Saliency
 from blackbox.methods.sis import Sis
+from blackbox.methods.smoothgrad import SmoothGrad
 from blackbox.mistakes import Mistake, misclassified
 from blackbox.model import Model, open_model
 from blackbox.profile import SisProfile, sis_profile
@@ -20,8 +26,9 @@ from blackbox.threshold import Fraction, Quantile
 __version__ = "0.1.0"
 
 __all__ = [
-    "METHODS", "Background", "BlackboxError", "Caso", "Comparison", "Explanation", "Features",
-    "Fraction", "KernelShap", "Lime", "Method", "Mistake", "Model", "ModelError", "Occlusion",
-    "Outcome", "Quantile", "RequestError", "Sis", "SisProfile", "compare", "explain",
-    "misclassified", "open_model", "sis_profile",
+    "METHODS", "Background", "BlackboxError", "Cafo", "Caso", "Comparison", "Explanation",
+    "Features", "Fraction", "GradientXInput", "HessianImpact", "IntegratedGradients", "KernelShap",
+    "Lime", "Method", "Mistake", "Model", "ModelError", "Occlusion", "Outcome", "Quantile",
+    "RequestError", "Saliency", "Sis", "SisProfile", "SmoothGrad", "compare", "explain",
+    "hessian_impact", "misclassified", "open_model", "sis_profile",
 ]  # fmt: skip

@@ -34,7 +34,17 @@ class Outcome(Enum):
     FLAT = (
         "The model does not change in proportion to a small step (flat pieces, as in tree "
         "ensembles or saturated outputs), so it has no derivatives to report: "
-        "use a method that hides features instead."
+        "use a method that hides features instead (occlusion, kernelshap, lime or sis), or ask for the "
+        "derivatives of a smoothed surrogate."
+    )
+    SATURATED = (
+        "The probability of the target is so close to 1 that float32 cannot show how it changes: "
+        "derivatives need the model's logits. Name the output that holds them, or use a method that "
+        "hides features instead."
+    )
+    UNRESOLVED = (
+        "The curvature of the logits is above the noise but could not be told from the kinks: the values "
+        "use the curvature of the softmax alone, and details say how large the missing part may be."
     )
     NOT_CONVERGED = "The solver did not converge within its iterations: raise them and ask again."
     CONSTANT = "The score did not change in any question that was asked: every value is zero."

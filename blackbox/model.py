@@ -102,7 +102,12 @@ class Readout:
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that answers forward passes."""
+    """Anything that answers forward passes.
+
+    A model may also offer ``traits``, a mapping: ``operators``, the types of its operators between the
+    inputs and the answer (``Mul(constant)`` where all but one factor are constants), and ``link``, the
+    softmax or sigmoid that the answer ends with, or an empty string. Its absence is no fault.
+    """
 
     @property
     def signature(self) -> Signature:

@@ -79,6 +79,26 @@ class Score:
         scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)
         return self._finite(scaled[rows, columns])
 
+    @property
+    def classifies(self) -> bool:
+        """The score is the log-probability of a class, so that its derivatives go through the logits."""
+        return self.readout.scale == "log-probability" and self.readout.kind != links.VALUES
+
+    def logits(self, rows: Rows) -> np.ndarray:
+        """Return what derivatives are taken of: the logits of all classes, or the score itself.
+
+        Returns
+        -------
+        Float64[np.ndarray, "n c"]: logits, or log-probabilities where the model gives probabilities
+        (two columns where it has one output); the asked column of anything that is no classifier.
+        """
+        outputs = forward(self.model, rows, self.readout.output, self.ledger)
+        if not self.classifies:
+            return self.read(outputs)[:, :1]
+        if self.readout.kind == links.PROBABILITIES:
+            self.ledger.floored += int((outputs[:, list(self.readout.indices)] < links.LEAST).sum())
+        return links.logits(outputs, self.readout.kind)
+
     def read(self, outputs: np.ndarray) -> np.ndarray:
         """Put raw outputs Float[np.ndarray, "n c"] on the scale and keep the asked columns."""
         readout = self.readout

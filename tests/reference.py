@@ -321,11 +321,51 @@ def caso(q: Question) -> np.ndarray:
     return -caso_closed_form(-q.gradient, -q.hessian, q.settings.get("lambda2", 20.0))
 
 
+def cafo(q: Question) -> np.ndarray:
+    """Minus soft(-gradient of f, 0) / lambda2; NaN for a constant function."""
+    return saliency(q) / q.settings.get("lambda2", 20.0)
+
+
+# the gradient family
+
+
+def saliency(q: Question) -> np.ndarray:
+    """The gradient; NaN for a constant function."""
+    assert q.gradient is not None
+    assert q.hessian is not None
+    constant = not q.gradient.any() and not q.hessian.any()
+    return np.full(q.d, np.nan) if constant else np.array(q.gradient, dtype=float)
+
+
+def gradient_x_input(q: Question) -> np.ndarray:
+    """x times the gradient."""
+    return saliency(q) * q.x
+
+
+def integrated_gradients(q: Question) -> np.ndarray:
+    """(x - b) times the mean of the gradient over 500 midpoints, each gradient by float64 differences."""
+    if np.isnan(saliency(q)).any():
+        return saliency(q)
+    way, h = q.x - q.background.mean(axis=0), 1e-5
+    total = np.zeros(q.d)
+    for n in range(500):
+        place = q.x - way + (n + 0.5) / 500 * way
+        for i in range(q.d):
+            step = h * np.eye(q.d)[i]
+            total[i] += float(q.f((place + step)[None])[0] - q.f((place - step)[None])[0]) / (2 * h)
+    return way * total / 500
+
+
 TWINS: dict[str, Callable[[Question], np.ndarray]] = {
     "occlusion": leave_one_out,
     "lime": lime_masks,
     "kernelshap": shapley,
     "sis": first_subset,
+    "cafo": cafo,
     "caso": caso,
+    "saliency": saliency,
+    "gradient-x-input": gradient_x_input,
+    "smoothgrad": saliency,  # of noise whose width goes to zero
+    "integrated-gradients": integrated_gradients,
 }
 """One twin per registered method: a question in, values (d,) out."""

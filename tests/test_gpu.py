@@ -22,7 +22,10 @@ def cuda():
         pytest.skip(f"no CUDA session starts here: {error.message[:80]}")
 
 
-@pytest.mark.parametrize("method", [bb.Occlusion(window=(4, 4)), bb.KernelShap(budget=400), bb.Lime(samples=200)])
+METHODS = [bb.Occlusion(window=(4, 4)), bb.KernelShap(budget=400), bb.Lime(samples=200)]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_cuda_agrees_with_the_cpu(cuda, method):
     x = np.random.default_rng(0).random((1, 28, 28))
     features = np.arange(784).reshape(1, 28, 28) // 16

@@ -15,9 +15,29 @@ from blackbox.numerics.coalitions import (
     leave_one_out,
     of_size,
 )
-from blackbox.numerics.differences import NOISE, central_slopes, hessian_vector
+from blackbox.numerics.curvature import Learnt, closed_root, cross_entropy_slope
+from blackbox.numerics.differences import (
+    dense_hessian,
+    directional,
+    hessian_vector,
+    jacobian,
+    second_differences,
+    smoothed_slopes,
+)
 from blackbox.numerics.least_squares import efficient_regression, weighted_ridge
-from blackbox.numerics.proximal import extreme_eigenvalues, quadratic_fista, soft
+from blackbox.numerics.noise import ecnoise
+from blackbox.numerics.proximal import quadratic_fista, soft
+from blackbox.numerics.quadratic import Problem, Symmetric
+from blackbox.numerics.steps import (
+    FLOOR,
+    KINKED,
+    RESOLVED,
+    STRAIGHT,
+    choose_step,
+    is_flat,
+    probe,
+    read_bend,
+)
 
 
 def keys(masks):
@@ -184,67 +204,7 @@ def test_values_that_never_change_are_fitted_exactly():
     assert (fit.intercept[0], fit.r2[0]) == (pytest.approx(4), pytest.approx(1))
 
 
-# spectrum and solver
-
-
-SPECTRA = {
-    "random": None,
-    "definite": np.linspace(0.1, 5, 12),
-    "negative": -np.linspace(0.1, 5, 12),
-    "mostly negative": [-100, -50, *np.linspace(-9, 0.5, 10)],
-    "rank one": [7.0] + [0.0] * 11,
-    "rank one, negative": [-7.0] + [0.0] * 11,
-    "equal": [2.0] * 12,
-    "opposite ends": [5.0, -5.0] + [0.0] * 10,
-    "tiny": np.linspace(-1e-9, 1e-9, 12),
-}
-
-
-@pytest.mark.parametrize("name", SPECTRA)
-@pytest.mark.parametrize("seed", range(3))
-def test_both_ends_of_a_spectrum_are_found(name, seed):
-    matrix = symmetric(12, seed, SPECTRA[name])
-    exact = np.linalg.eigvalsh(matrix)
-    start = np.random.default_rng(seed).uniform(-0.5, 0.5, 12)
-    found = extreme_eigenvalues(lambda v: matrix @ v, start, 50, 1e-10)
-    size = np.abs(exact).max()
-    assert found.settled
-    assert found.largest == pytest.approx(exact[-1], abs=1e-7 * size + 1e-12)
-    assert found.smallest == pytest.approx(exact[0], abs=1e-7 * size + 1e-12)
-
-
-@pytest.mark.parametrize("d", [1, 2, 60, 200])
-def test_the_largest_eigenvalue_settles_within_the_products_that_caso_allows(d):
-    matrix, calls = symmetric(d, d), []
-
-    def apply(vector):
-        calls.append(1)
-        return matrix @ vector
-
-    found = extreme_eigenvalues(apply, np.random.default_rng(0).uniform(-0.5, 0.5, d), 50, 1e-4)
-    assert found.settled
-    assert len(calls) <= min(50, d)
-    exact = np.linalg.eigvalsh(matrix)
-    assert found.largest == pytest.approx(exact[-1], abs=0.02 * np.abs(exact).max())
-
-
-def test_too_few_products_are_reported_as_not_settled():
-    matrix = symmetric(40, 0)
-    found = extreme_eigenvalues(lambda v: matrix @ v, np.ones(40), 3, 1e-9)
-    assert not found.settled
-    assert np.linalg.eigvalsh(matrix)[0] <= found.smallest <= found.largest <= np.linalg.eigvalsh(matrix)[-1]
-
-
-def test_a_matrix_of_zeros_has_the_eigenvalue_zero():
-    found = extreme_eigenvalues(np.zeros_like, np.ones(5), 50, 1e-4)
-    assert (found.largest, found.smallest, found.settled) == (0, 0, True)
-
-
-def test_a_product_that_is_symmetric_only_up_to_noise_is_good_enough():
-    matrix, rng = symmetric(15, 1), np.random.default_rng(1)
-    noise = rng.normal(size=(15, 15)) * 1e-3
-    found = extreme_eigenvalues(lambda v: matrix @ v + noise @ v, rng.uniform(-0.5, 0.5, 15), 50, 1e-4)
-    assert found.largest == pytest.approx(np.linalg.eigvalsh(matrix)[-1], abs=0.02)
+# solver
 
 
 def test_the_soft_threshold_by_hand():
@@ -293,52 +253,198 @@ def test_fista_takes_one_step_where_the_step_is_the_answer():
 # differences
 
 
-def test_central_slopes_are_exact_on_a_quadratic():
+def test_a_jacobian_of_quadratics_is_exact_and_its_asymmetry_is_their_curvature():
     a, g = symmetric(5, 2), np.arange(1.0, 6)
     calls = []
 
     def f(points):
         calls.append(len(points))
+        return np.stack([points @ g, (points @ a * points).sum(axis=1) / 2], axis=1)
+
+    steps = np.array([0.1, 0.2, 0.01, 0.3, 0.05])
+    found = jacobian(f, np.zeros(2), steps)
+    assert_allclose(found.slopes, [g, np.zeros(5)], atol=1e-10)
+    assert_allclose(found.asymmetry[1], np.diag(a) * steps, atol=1e-10)
+    assert calls == [10]
+    forward = jacobian(f, np.zeros(2), steps, central=False)
+    assert_allclose(forward.slopes[0], g, atol=1e-10)
+    assert_allclose(forward.slopes[1], np.diag(a) * steps / 2, atol=1e-10)
+    assert calls == [10, 5]
+
+
+def test_directional_second_and_dense_derivatives_of_a_quadratic_are_exact():
+    a, g, rng = symmetric(4, 1), np.arange(4.0), np.random.default_rng(0)
+    rows = []
+
+    def f(points):
+        rows.append(len(points))
         return points @ g + (points @ a * points).sum(axis=1) / 2
 
-    slopes = central_slopes(f, np.array([0.1, 0.2, 0.01, 0.3, 0.05]))
-    assert_allclose(slopes.gradient, g, atol=1e-10)
-    assert not slopes.jumps.any()
-    assert slopes.moves.all()
-    assert calls == [4 * 5 + 1]
+    v = rng.normal(size=(3, 4))
+    assert_allclose(directional(lambda p: f(p)[:, None], v, 0.1)[:, 0], v @ g, atol=1e-9)
+    assert_allclose(second_differences(f, v, 0.1, 0.0), (v @ a * v).sum(axis=1), atol=1e-9)
+    assert_allclose(dense_hessian(f, np.full(4, 0.1), 0.0), a, atol=1e-9)
+    assert sum(rows) == 6 + 6 + 2 * 4**2
 
 
-def test_a_step_function_moves_in_jumps():
-    slopes = central_slopes(
-        lambda points: np.sign(points[:, 0] - 0.05) + 0 * points[:, 1], np.array([0.1, 0.1])
-    )
-    assert_array_equal(slopes.moves, [True, False])
-    assert_array_equal(slopes.jumps, [True, False])
-    near = central_slopes(lambda points: (points[:, 0] > 0.001) * 1.0, np.array([0.1]))
-    assert_array_equal(near.jumps, [True])
+def test_the_smoothed_slope_of_a_step_is_the_density_at_its_edge():
+    def f(points):
+        return np.where(points[:, :1] > 0, 1.0, 0.0) + 2 * points[:, 1:]
+
+    slopes, errors = smoothed_slopes(f, 2, 0.5, 4000, np.random.default_rng(0))
+    expected = [1 / (0.5 * np.sqrt(2 * np.pi)), 2]
+    assert np.all(np.abs(slopes[0] - expected) <= 4 * errors[0])
+    assert errors.max() < 0.05
 
 
-@pytest.mark.parametrize("height", [1.0, 1e-2, 1e-3, 1e-4, 3e-5])
-@pytest.mark.parametrize("edge", [0.05, 0.001, -0.05])
-def test_a_jump_of_any_size_above_the_noise_is_a_jump(height, edge):
-    # the smallest is 30 times the noise, which a forest of a thousand trees may well show
-    slopes = central_slopes(lambda points: 0.5 + height * (points[:, 0] > edge), np.array([0.1]))
-    assert_array_equal(slopes.moves, [True])
-    assert_array_equal(slopes.jumps, [True])
+# noise and steps
+
+
+def test_ecnoise_of_an_alternation_by_hand():
+    wobble = 1 + 1e-3 * (-1.0) ** np.arange(9)
+    found = ecnoise(wobble[:, None])
+    assert found.verdict == "found"
+    assert found.sigma[0] == pytest.approx(np.sqrt(0.5) * 2e-3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ecnoise_is_good_to_a_factor_of_4_under_a_smooth_trend(seed):
+    rng, t = np.random.default_rng(seed), np.linspace(-1, 1, 9)
+    values = 3 + 0.1 * t + 0.05 * t**2 + 1e-6 * rng.standard_normal(9)
+    sigma = ecnoise(values[:, None]).sigma[0]
+    assert 1e-6 / 4 <= sigma <= 4e-6
+
+
+def test_ecnoise_says_when_points_are_too_close_or_too_far():
+    assert ecnoise(np.ones((9, 1))).verdict == "too close"
+    assert ecnoise(np.linspace(0, 1, 9)[:, None]).verdict == "too far"
+
+
+def rounded(f):
+    """A function of one output as float32 arithmetic would give it."""
+    return lambda points: f(points).astype(np.float32).astype(float)[:, None]
+
+
+def look(f, k=3, seed=0):
+    return probe(rounded(f), k, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_smooth_functions_get_long_steps_and_dense_kinks_short_ones(seed):
+    w = np.random.default_rng(seed).normal(size=(40, 3))
+    smooth = look(lambda t: 2 + np.tanh(t @ w.T + 0.3).sum(axis=1), seed=seed)
+    assert 3e-3 <= choose_step(smooth).length <= 0.1
+    edges = np.random.default_rng(seed).normal(size=40) * 0.02
+    kinks = look(lambda t: 2 + np.maximum(t @ w.T + edges, 0).sum(axis=1), seed=seed)
+    assert choose_step(kinks, kinked=True).length <= 1e-3
+
+
+def test_slopes_kinks_and_curvature_are_told_apart():
+    def straight(t):
+        return 1 + t.sum(axis=1)
+
+    def kinked(t):
+        # jumps of slope at odd places, of either sign
+        edges = np.array([-0.05, -0.017, 0.004, 0.011, 0.03, 0.07])
+        return straight(t) + (np.maximum(t[:, :1] - edges, 0) * [3, -4, 5, -5, 4, -3]).sum(axis=1)
+
+    assert read_bend(look(straight)).verdict == STRAIGHT
+    assert read_bend(look(kinked)).verdict == KINKED
+    bent = read_bend(look(lambda t: straight(t) + 3 * t[:, 0] ** 2 + np.sin(2 * t[:, 1])))
+    assert bent.verdict == RESOLVED
+
+
+@pytest.mark.parametrize("height", [1.0, 1e-2, 1e-3, 1e-4, 5e-5])
+@pytest.mark.parametrize("edge", [0.05, 0.001, -0.05, 0.0])
+def test_a_jump_of_any_size_above_the_noise_is_flat(height, edge):
+    # the smallest is 50 times the noise, which a forest of a thousand trees may well show
+    assert is_flat(look(lambda t: 0.5 + height * (t[:, 0] > edge), k=1))
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-2, 1e-3])
-def test_slopes_and_extremes_of_smooth_functions_are_no_jumps(size):
-    for f in (lambda t: t, lambda t: t**2, lambda t: -(t**2), np.sin, lambda t: t + t**2, np.cosh):
-        slopes = central_slopes(lambda points, f=f: size * f(points[:, 0]), np.array([0.1]))
-        assert_array_equal(slopes.jumps, [False])
+def test_slopes_and_extremes_of_smooth_functions_are_not_flat(size):
+    for f in (lambda t: t, lambda t: t**2 + t, lambda t: t - t**2, np.sin, lambda t: np.cosh(t) + t):
+        assert not is_flat(look(lambda t, f=f: size * f(t[:, 0]), k=1))
 
 
-def test_changes_below_the_noise_of_float32_do_not_move():
-    slopes = central_slopes(lambda points: 1 + points[:, 0] * NOISE * 5, np.array([0.1]))
-    assert not slopes.moves[0]
-    large = central_slopes(lambda points: 1000 + points[:, 0] * NOISE * 5000, np.array([0.1]))
-    assert not large.moves[0]
+def test_changes_below_the_noise_of_float32_are_flat():
+    assert is_flat(look(lambda t: 1 + t[:, 0] * FLOOR * 5, k=1))
+    assert is_flat(look(lambda t: 1000 + t[:, 0] * FLOOR * 5000, k=1))
+
+
+def test_the_closed_root_and_slope_are_those_of_the_cross_entropy():
+    rng = np.random.default_rng(0)
+    j, z = rng.normal(size=(4, 6)), rng.normal(size=4)
+    p = np.exp(z) / np.exp(z).sum()
+    root = closed_root(j, z)
+    assert_allclose(root @ root.T, j.T @ (np.diag(p) - np.outer(p, p)) @ j, atol=1e-12)
+    assert_allclose(cross_entropy_slope(z, 2), p - np.eye(4)[2], atol=1e-12)
+    # 1 - p underflows, the slope does not
+    assert cross_entropy_slope(np.array([60.0, 0.0]), 0)[0] == pytest.approx(-np.exp(-60))
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_log_probabilities_serve_as_logits(log):
+    rng = np.random.default_rng(1)
+    j, z = rng.normal(size=(4, 6)), rng.normal(size=4)
+    p = np.exp(z) / np.exp(z).sum()
+    logs = j - p @ j  # the Jacobian of log-probabilities
+    a, b = closed_root(j, z), closed_root(logs, np.log(p))
+    assert_allclose(a @ a.T, b @ b.T, atol=1e-12)
+    assert_allclose(j.T @ cross_entropy_slope(z, 1), logs.T @ cross_entropy_slope(np.log(p), 1), atol=1e-12)
+
+
+def test_an_operator_that_is_learnt_is_exact_where_it_was_asked():
+    a, calls = symmetric(8, 4), []
+
+    def product(v):
+        calls.append(1)
+        return a @ v
+
+    learnt, rng = Learnt(product, 8), np.random.default_rng(0)
+    asked = rng.normal(size=(3, 8))
+    assert all(learnt.learn(v) for v in asked)
+    assert not learnt.learn(asked[0] + asked[2])
+    assert_allclose(learnt.matrix() @ asked.T, a @ asked.T, atol=1e-10)
+    while learnt.learn(rng.normal(size=8)):
+        pass
+    assert_allclose(learnt.matrix(), a, atol=1e-9)
+    assert len(calls) == 8
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rank", [2, 10])
+@pytest.mark.parametrize("lambda1", [0.0, 0.3])
+def test_the_problem_is_solved_as_by_its_twin(seed, rank, lambda1):
+    rng = np.random.default_rng(seed)
+    root, g = rng.normal(size=(10, rank)), rng.normal(size=10)
+    problem = Problem(g, Symmetric.square(root), 0.5)
+    found = problem.solve(lambda1)
+    assert_allclose(found.point, reference.caso_sparse(g, root @ root.T, lambda1, 0.5), atol=1e-6)
+    assert found.settled
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_the_wanted_share_of_zeros_is_met(share):
+    rng = np.random.default_rng(3)
+    root, g = rng.normal(size=(40, 5)), rng.normal(size=40)
+    _, found = Problem(g, Symmetric.square(root), 1.0).sparse(share)
+    assert np.mean(found.point == 0) == pytest.approx(share, abs=0.051)
+    plain = Problem(g, Symmetric.square(np.zeros((40, 0))), 1.0)
+    assert np.mean(plain.sparse(share)[1].point == 0) == pytest.approx(share, abs=0.026)
+
+
+def test_groups_are_kept_or_left_out_as_a_whole():
+    rng = np.random.default_rng(4)
+    root, g, groups = rng.normal(size=(12, 3)), rng.normal(size=12), np.repeat(np.arange(4), 3)
+    lambda1, found = Problem(g, Symmetric.square(root), 1.0, groups).sparse(0.5)
+    kept = (found.point.reshape(4, 3) != 0).sum(axis=1)
+    assert sorted(kept) == [0, 0, 3, 3]
+    better = [
+        Problem(g, Symmetric.square(root), 1.0, groups).objective(found.point + move, lambda1)
+        for move in rng.normal(size=(200, 12)) * 1e-3
+    ]
+    assert max(better) <= found.objective + 1e-9
 
 
 @pytest.mark.parametrize("reach", [0.01, 0.5])
@@ -369,9 +475,9 @@ def test_points_that_are_subtracted_stand_next_to_each_other():
         seen.append(points.copy())
         return points.sum(axis=1)
 
-    central_slopes(f, np.array([0.1, 0.2]))
+    jacobian(lambda points: f(points)[:, None], np.zeros(1), np.array([0.1, 0.2]))
     hessian_vector(f, np.array([1.0, 2.0]), np.array([0.1, 0.2]), 0.3)
-    assert_allclose(seen[0][0:8:2], -seen[0][1:8:2])
+    assert_allclose(seen[0][0::2], -seen[0][1::2])
     for four in seen[1].reshape(-1, 4, 2):
         assert_allclose(four.sum(axis=0), 0, atol=1e-12)
         assert_allclose(four[0], -four[3])

@@ -18,7 +18,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
-COMMANDS = [line for block in blocks("bash") for line in block.strip().splitlines() if line.startswith("blackbox")]
+LINES = [line for block in blocks("bash") for line in block.strip().splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("blackbox")]
 TWO = [
     'python -m pip install -e ".[gpu]" && blackbox audit sample_models/credit/audit.yaml',
     'python -m pip install -e ".[gpu,test]" && python -m pytest',

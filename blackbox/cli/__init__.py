@@ -13,6 +13,7 @@ from blackbox.cli.audit import audit
 from blackbox.cli.compare import compare
 from blackbox.cli.doctor import doctor
 from blackbox.cli.explain import explain
+from blackbox.cli.hessian_impact import hessian_impact
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.methods import methods
@@ -63,7 +64,7 @@ def cli() -> None:
     """  # noqa: D301  # click wants the backspace itself
 
 
-for verb in (inspect, explain, sis_profile, compare, init, audit, methods, doctor):
+for verb in (inspect, explain, sis_profile, compare, hessian_impact, init, audit, methods, doctor):
     cli.add_command(verb)
 
 

@@ -52,8 +52,39 @@ class Features:
         if np.array_equal(labels, np.arange(len(self))):
             held[:] = [value for array in x.values() for value in array.ravel().tolist()]
             return held
+        if not self.cells and all(array.dtype.kind == "f" for array in x.values()):
+            held[:] = self._means(x)
+            return held
         held[:] = [_summary(values, cells) for values, cells in self.members(x)]
         return held
+
+    def spread(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Put one value per feature back into the input's shape, 0 where a cell belongs to none.
+
+        Parameters
+        ----------
+        values : Float[np.ndarray, "d"].
+
+        Returns
+        -------
+        per input name Float[np.ndarray, "*cells"]
+
+        Examples
+        --------
+        >>> two = Features({"x": np.array([[0, 0], [1, -1]])}, ("a", "b"))
+        >>> two.spread(np.array([2.0, 3.0]))["x"].tolist()
+        [[2.0, 2.0], [3.0, 0.0]]
+        """
+        padded = np.append(values, 0.0)  # label -1 is the last one
+        return {name: padded[labels] for name, labels in self.labels.items()}
+
+    def _means(self, x: Mapping[str, np.ndarray]) -> list[float]:
+        """Mean of every feature's cells; large pictures have too many cells for lists."""
+        labels = np.concatenate([self.labels[name].ravel() for name in x])
+        values = np.concatenate([array.ravel().astype(float) for array in x.values()])
+        inside = labels >= 0
+        sums = np.bincount(labels[inside], weights=values[inside], minlength=len(self))
+        return list((sums / np.bincount(labels[inside], minlength=len(self))).tolist())
 
     def members(self, x: Mapping[str, np.ndarray]) -> list[tuple[list[Any], list[str]]]:
         """Return, per feature, the values of its cells in ``x`` and their names (if they have any)."""

@@ -10,11 +10,16 @@ import numpy as np
 from blackbox.errors import unknown
 from blackbox.explanation import Explanation
 from blackbox.game import Game
+from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
+from blackbox.methods.gradient_x_input import GradientXInput
+from blackbox.methods.integrated_gradients import IntegratedGradients
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.saliency import Saliency
 from blackbox.methods.sis import Sis
+from blackbox.methods.smoothgrad import SmoothGrad
 from blackbox.settings import parse
 
 
@@ -35,7 +40,12 @@ METHODS: dict[str, type[Method]] = {
     "lime": Lime,
     "kernelshap": KernelShap,
     "sis": Sis,
+    "cafo": Cafo,
     "caso": Caso,
+    "saliency": Saliency,
+    "gradient-x-input": GradientXInput,
+    "smoothgrad": SmoothGrad,
+    "integrated-gradients": IntegratedGradients,
 }
 
 

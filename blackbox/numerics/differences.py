@@ -1,6 +1,8 @@
-"""Derivatives of a function that can only be evaluated: central differences along given axes.
+"""Derivatives of a function that can only be evaluated, by differences of nearby values.
 
-Every point of a +/- pair is part of one call, so that both see the same batch and the same noise.
+Points that are subtracted from each other stand next to each other and are part of one call, so that
+they see the same batch and the same noise. All functions work at the origin of a space of
+displacements; what a displacement means is the caller's business.
 """
 
 from __future__ import annotations
@@ -11,58 +13,74 @@ from dataclasses import dataclass
 import numpy as np
 
 Function = Callable[[np.ndarray], np.ndarray]
-"""Float64[np.ndarray, "n k"] displacements -> Float64[np.ndarray, "n"] scores."""
+"""Float64[np.ndarray, "n k"] displacements -> Float64[np.ndarray, "n c"] values."""
 
-# A float32 forward pass repeats to about 7 machine epsilons of its largest score (measured on
-# dense networks); changes below are rounding, not response.
-NOISE = 8 * float(np.finfo(np.float32).eps)
+Scalar = Callable[[np.ndarray], np.ndarray]
+"""Float64[np.ndarray, "n k"] displacements -> Float64[np.ndarray, "n"] values."""
+
+AXES = 256
+"""Axes differentiated per call, so that no more than 512 displacements are held at once."""
 
 
 @dataclass(frozen=True)
-class Slopes:
-    """gradient : Float[np.ndarray, "k"]; moves : Bool[np.ndarray, "k"], where the score changes at all
-    within the step; jumps : where it does so in a jump, so that there is no slope."""
+class Jacobian:
+    """slopes : Float[np.ndarray, "c k"]. asymmetry : Float[np.ndarray, "c k"], forward minus backward
+    slope, zeros for forward differences: h f'' where f is smooth, the change of slope at a kink."""
 
-    gradient: np.ndarray
-    moves: np.ndarray
-    jumps: np.ndarray
+    slopes: np.ndarray
+    asymmetry: np.ndarray
 
 
-def central_slopes(f: Function, steps: np.ndarray) -> Slopes:
-    """Differentiate along each axis by central differences, and test that slopes exist.
+def jacobian(f: Function, here: np.ndarray, steps: np.ndarray, central: bool = True) -> Jacobian:
+    """Differentiate every output along every axis.
 
-    g_i = [f(h_i e_i) - f(-h_i e_i)] / (2 h_i). The same is asked at a tenth of the step. A smooth
-    function's change falls to between a tenth and, at an extreme, a hundredth of what it was; a change
-    that vanishes or keeps its size is a jump between flat pieces. Costs 4k + 1 evaluations for k axes.
+    Central: J_ci = [f_c(h_i e_i) - f_c(-h_i e_i)] / (2 h_i), 2k evaluations. Forward:
+    J_ci = [f_c(h_i e_i) - f_c(0)] / h_i, k evaluations besides f(0).
 
     Parameters
     ----------
-    f : scores at displacements from the point in question.
-    steps : Float[np.ndarray, "k"], positive step per axis.
+    here : Float[np.ndarray, "c"], f(0). steps : Float[np.ndarray, "k"], positive step per axis.
+
+    Examples
+    --------
+    >>> found = jacobian(lambda t: t @ np.array([[1.0, 0.0], [2.0, 3.0]]), np.zeros(2), np.full(2, 0.1))
+    >>> found.slopes.round(9).tolist()
+    [[1.0, 2.0], [0.0, 3.0]]
     """
-    wide = np.diag(steps)
-    scores = f(np.concatenate([_together(wide, -wide, wide / 10, -wide / 10), np.zeros((1, len(steps)))]))
-    here = float(scores[-1])
-    up, down, up_near, down_near = scores[:-1].reshape(-1, 4).T - here
-    noise = NOISE * max(1.0, abs(here))
-    moves = np.maximum(np.abs(up), np.abs(down)) > noise
-    jumps = _jumps(up, down, up_near, noise) | _jumps(down, up, down_near, noise)
-    return Slopes((up - down) / (2 * steps), moves, moves & jumps)
+    k, slopes, bends = len(steps), [], []
+    for start in range(0, k, AXES):
+        stop = min(start + AXES, k)
+        wide = np.zeros((stop - start, k))
+        wide[np.arange(stop - start), np.arange(start, stop)] = steps[start:stop]
+        h = steps[start:stop, None]
+        if central:
+            up, down = f(together(wide, -wide)).reshape(stop - start, 2, -1).transpose(1, 0, 2) - here
+        else:
+            up = f(wide) - here
+            down = -up
+        slopes.append((up - down) / (2 * h))
+        bends.append((up + down) / h)
+    return Jacobian(np.concatenate(slopes).T, np.concatenate(bends).T)
 
 
-def _jumps(far: np.ndarray, other: np.ndarray, near: np.ndarray, noise: float) -> np.ndarray:
-    """Tell where a change kept its size at a tenth of the step, or vanished although noise is small.
+def directional(f: Function, directions: np.ndarray, length: float) -> np.ndarray:
+    """Differentiate every output along directions: [f(h v) - f(-h v)] / (2 h), 2 evaluations each.
 
-    ``other`` is the change on the other side. At a smooth extreme both sides change alike and fall to
-    a hundredth, which may drown in the noise; lopsided changes fall to about a tenth.
+    Parameters
+    ----------
+    directions : Float[np.ndarray, "m k"]; length : h.
+
+    Returns
+    -------
+    Float[np.ndarray, "m c"]
     """
-    lopsided = np.abs(far - other) > 0.1 * np.abs(far)
-    far, near = np.abs(far), np.abs(near)
-    vanished = (near <= noise) & ((far > 200 * noise) | ((far > 20 * noise) & lopsided))
-    return np.asarray((far > noise) & ((near > 0.9 * far) | vanished))
+    up, down = (
+        f(together(length * directions, -length * directions)).reshape(len(directions), 2, -1).swapaxes(0, 1)
+    )
+    return np.asarray((up - down) / (2 * length))
 
 
-def hessian_vector(f: Function, vector: np.ndarray, steps: np.ndarray, reach: float) -> np.ndarray:
+def hessian_vector(f: Scalar, vector: np.ndarray, steps: np.ndarray, reach: float) -> np.ndarray:
     """Multiply the Hessian by a vector: the difference of two central-difference gradients.
 
     (H v)_i = [f(r v + h_i e_i) - f(r v - h_i e_i) - f(-r v + h_i e_i) + f(-r v - h_i e_i)]
@@ -76,12 +94,78 @@ def hessian_vector(f: Function, vector: np.ndarray, steps: np.ndarray, reach: fl
     length = float(np.linalg.norm(vector))
     if length == 0:
         return np.zeros_like(vector)
-    along, wide = reach * vector / length, np.diag(steps)
-    scores = f(_together(along + wide, along - wide, -along + wide, -along - wide))
-    a, b, c, e = scores.reshape(-1, 4).T
-    return np.asarray((a - b - c + e) / (4 * reach * steps) * length)
+    move, product = reach * vector / length, np.empty_like(vector)
+    for start in range(0, len(steps), AXES):
+        part = slice(start, min(start + AXES, len(steps)))
+        wide = np.diag(steps)[part]
+        a, b, c, e = f(together(move + wide, move - wide, -move + wide, -move - wide)).reshape(-1, 4).T
+        product[part] = (a - b - c + e) / (4 * reach * steps[part]) * length
+    return product
 
 
-def _together(*points: np.ndarray) -> np.ndarray:
+def second_differences(f: Scalar, directions: np.ndarray, length: float, here: float) -> np.ndarray:
+    """Differentiate twice along directions: [f(h v) + f(-h v) - 2 f(0)] / h^2, 2 evaluations each.
+
+    Parameters
+    ----------
+    directions : Float[np.ndarray, "m k"]; length : h; here : f(0).
+    """
+    up, down = f(together(length * directions, -length * directions)).reshape(-1, 2).T
+    return np.asarray((up + down - 2 * here) / length**2)
+
+
+def dense_hessian(f: Scalar, steps: np.ndarray, here: float) -> np.ndarray:
+    """Differentiate twice along all pairs of axes: Float[np.ndarray, "k k"], 2 k^2 evaluations.
+
+    Four points per pair, two per axis. For a subspace, pass a function of its coordinates.
+
+    Parameters
+    ----------
+    steps : Float[np.ndarray, "k"]; here : f(0).
+    """
+    k = len(steps)
+    wide, hessian = np.diag(steps), np.empty((k, k))
+    hessian[np.diag_indices(k)] = second_differences(f, wide, 1.0, here)
+    for i in range(k - 1):
+        others = wide[i + 1 :]
+        a, b, c, e = (
+            f(together(wide[i] + others, wide[i] - others, others - wide[i], -wide[i] - others))
+            .reshape(-1, 4)
+            .T
+        )
+        hessian[i, i + 1 :] = hessian[i + 1 :, i] = (a - b - c + e) / 4
+    return np.asarray(hessian / np.outer(steps, steps))
+
+
+def smoothed_slopes(
+    f: Function, k: int, width: float, pairs: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Differentiate the mean of f under Gaussian noise, which exists where f itself is flat.
+
+    The gradient of E f(width u), u normal, is the best linear fit of f to its noise. The fit is made
+    by least squares over antithetic pairs: [f(width u) - f(-width u)] / 2 on width u.
+
+    Parameters
+    ----------
+    pairs : at least 2k. Costs 2 evaluations each.
+
+    Returns
+    -------
+    slopes : Float[np.ndarray, "c k"]; errors : Float[np.ndarray, "c k"], standard errors of the fit.
+
+    References
+    ----------
+    Nesterov and Spokoiny 2017, doi 10.1007/s10208-015-9296-2.
+    """
+    points = width * rng.standard_normal((pairs, k))
+    up, down = f(together(points, -points)).reshape(pairs, 2, -1).transpose(1, 0, 2)
+    odd = (up - down) / 2
+    slopes = np.linalg.lstsq(points, odd, rcond=None)[0]
+    left = ((odd - points @ slopes) ** 2).sum(axis=0) / max(1, pairs - k)
+    spread = np.diag(np.linalg.inv(points.T @ points))
+    return slopes.T, np.sqrt(left[:, None] * spread[None])
+
+
+def together(*points: np.ndarray) -> np.ndarray:
     """Put the points that are subtracted from each other next to each other."""
     return np.stack(points, axis=1).reshape(-1, points[0].shape[1])

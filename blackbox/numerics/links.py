@@ -55,6 +55,25 @@ def read(outputs: np.ndarray, kind: str, scale: str) -> np.ndarray:
     return np.asarray(np.exp(log_p)) if scale == "probability" else log_p
 
 
+def logits(outputs: np.ndarray, kind: str) -> np.ndarray:
+    """Return logits of all classes up to a constant per row: Float[np.ndarray, "n c"].
+
+    Logits as they are, probabilities as their logarithms (of at least 1.2e-38). A single column is
+    one class of two: its log-odds, and zero for the other class.
+
+    Parameters
+    ----------
+    outputs : Float[np.ndarray, "n c"]; kind : ``probabilities`` or ``logits``.
+    """
+    if kind == PROBABILITIES:
+        p = np.clip(outputs, 0.0, 1.0)
+        logs = np.log(np.maximum(p, LEAST))
+        if outputs.shape[1] > 1:
+            return np.asarray(logs)
+        outputs = logs - np.log(np.maximum(1.0 - p, LEAST))
+    return np.hstack([outputs, np.zeros_like(outputs)]) if outputs.shape[1] == 1 else outputs
+
+
 def _of_probabilities(p: np.ndarray, scale: str) -> np.ndarray:
     if scale == "probability":
         return p

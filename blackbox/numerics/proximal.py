@@ -1,4 +1,4 @@
-"""Ends of a symmetric operator's spectrum, and the accelerated proximal gradient method."""
+"""The accelerated proximal gradient method for a concave quadratic with a sparse solution."""
 
 from __future__ import annotations
 
@@ -15,48 +15,24 @@ def soft(z: np.ndarray, level: float) -> np.ndarray:
     return np.asarray(np.sign(z) * np.maximum(np.abs(z) - level, 0.0))
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """Smallest and largest eigenvalue, and whether the largest one settled."""
-
-    smallest: float
-    largest: float
-    settled: bool
-
-
-def extreme_eigenvalues(apply: Operator, start: np.ndarray, most: int, tolerance: float) -> Spectrum:
-    """Find both ends of a symmetric operator's spectrum by Lanczos.
-
-    Full reorthogonalisation; the Rayleigh-Ritz matrix is symmetrised, since a differenced product
-    is symmetric only up to its noise. A power iteration would find the eigenvalue of largest size,
-    which is the wrong end when the curvature is mostly negative.
+def shrink(z: np.ndarray, level: float, groups: np.ndarray | None = None) -> np.ndarray:
+    """Soft threshold of single entries, or of the lengths of groups of them.
 
     Parameters
     ----------
-    apply : Float[np.ndarray, "d"] -> Float[np.ndarray, "d"], a symmetric matrix times a vector.
-    start : Float[np.ndarray, "d"], not zero.
-    most : products at the most; tolerance : relative change of the largest eigenvalue between
-        steps at which to stop.
+    groups : Int[np.ndarray, "d"], a number per entry; the penalty is then level times the sum of
+        the groups' 2-norms, so that a group is kept or left out as a whole.
     """
-    basis: list[np.ndarray] = []
-    images: list[np.ndarray] = []
-    vector, found = start / np.linalg.norm(start), Spectrum(-np.inf, -np.inf, False)
-    for _ in range(min(most, len(start))):
-        basis.append(vector)
-        images.append(apply(vector))
-        q, hq = np.array(basis), np.array(images)
-        ritz = q @ hq.T
-        values, before = np.linalg.eigvalsh((ritz + ritz.T) / 2), found.largest
-        size = float(np.abs(values).max())
-        settled = abs(float(values[-1]) - before) <= tolerance * size
-        rest = images[-1] - q.T @ (q @ images[-1])
-        rest -= q.T @ (q @ rest)
-        invariant = float(np.linalg.norm(rest)) <= 1e-10 * max(1.0, size)
-        found = Spectrum(float(values[0]), float(values[-1]), settled or invariant or len(q) == len(start))
-        if found.settled:
-            return found
-        vector = rest / np.linalg.norm(rest)
-    return found
+    if groups is None:
+        return soft(z, level)
+    lengths = np.sqrt(np.bincount(groups, weights=z**2))
+    factor = np.maximum(1 - level / np.maximum(lengths, 1e-300), 0.0)
+    return np.asarray(z * factor[groups])
+
+
+def norm1(z: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """Return the sum of sizes, of entries or of groups."""
+    return float(np.abs(z).sum() if groups is None else np.sqrt(np.bincount(groups, weights=z**2)).sum())
 
 
 @dataclass(frozen=True)
@@ -71,7 +47,7 @@ class Solution:
 
 def quadratic_fista(
     gradient: np.ndarray, apply: Operator, quadratic: float, lambda1: float, step: float,
-    iterations: int, tolerance: float,
+    iterations: int, tolerance: float, groups: np.ndarray | None = None,
 ) -> Solution:  # fmt: skip
     """Maximise g.D + 1/2 D'HD - lambda1 ||D||_1 - (quadratic/2) ||D||^2 by FISTA.
 
@@ -84,7 +60,7 @@ def quadratic_fista(
     gradient : Float[np.ndarray, "d"], g; apply : v -> H v; quadratic : largest eigenvalue of H
         plus lambda2, so that the objective is concave; step : first trial step.
     iterations : at the most; tolerance : stop when the point moves by less than this share of
-        its length.
+        its length. groups : a number per entry, for a penalty on the lengths of groups.
 
     References
     ----------
@@ -96,16 +72,17 @@ def quadratic_fista(
         momentum = max((k - 2) / (k + 1), 0.0)
         v, hv = b + momentum * (b - b_before), hb + momentum * (hb - hb_before)
         b_before, hb_before = b, hb
-        move, h_move = _trial(v, quadratic * v - gradient - hv, apply, quadratic, lambda1, step)
+        move, h_move = _trial(v, quadratic * v - gradient - hv, apply, quadratic, lambda1, step, groups)
         b, hb = v + move, hv + h_move
         if np.linalg.norm(b - b_before) <= tolerance * max(float(np.linalg.norm(b)), 1e-12):
-            return Solution(b, _objective(b, hb, gradient, quadratic, lambda1), k, True)
-    return Solution(b, _objective(b, hb, gradient, quadratic, lambda1), iterations, False)
+            return Solution(b, _objective(b, hb, gradient, quadratic, lambda1, groups), k, True)
+    return Solution(b, _objective(b, hb, gradient, quadratic, lambda1, groups), iterations, False)
 
 
 def _trial(
-    v: np.ndarray, slope: np.ndarray, apply: Operator, quadratic: float, lambda1: float, step: float
-) -> tuple[np.ndarray, np.ndarray]:
+    v: np.ndarray, slope: np.ndarray, apply: Operator, quadratic: float, lambda1: float, step: float,
+    groups: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Take one proximal step from v, halving it until the smooth part lies under its upper bound.
 
     The smooth part is quadratic, so the bound reads m'(wI - H)m <= m'm / step for the move m. H is
@@ -113,7 +90,7 @@ def _trial(
     the move, and the comparison has nothing to cancel.
     """
     for _ in range(40):
-        move = soft(v - step * slope, step * lambda1) - v
+        move = shrink(v - step * slope, step * lambda1, groups) - v
         h_move = apply(move)
         length = float(move @ move)
         if quadratic * length - float(move @ h_move) <= length / step * (1 + 1e-9):
@@ -123,7 +100,8 @@ def _trial(
 
 
 def _objective(
-    b: np.ndarray, hb: np.ndarray, gradient: np.ndarray, quadratic: float, lambda1: float
-) -> float:
+    b: np.ndarray, hb: np.ndarray, gradient: np.ndarray, quadratic: float, lambda1: float,
+    groups: np.ndarray | None,
+) -> float:  # fmt: skip
     smooth = gradient @ b + b @ hb / 2 - quadratic / 2 * b @ b
-    return float(smooth - lambda1 * np.abs(b).sum())
+    return float(smooth - lambda1 * norm1(b, groups))

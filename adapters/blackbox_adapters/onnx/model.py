@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.scan import scan
+from blackbox_adapters.onnx.traits import traits
 
 DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names that differ from NumPy's."""
@@ -41,6 +42,7 @@ class OnnxModel:
     signature: Signature
     limits: Limits
     identity: Identity
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, rows: Rows) -> Rows:
         """Run one forward pass of the answer's output.
@@ -86,11 +88,27 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     answer = _labelled(choose(outputs, settings.output, settings.select), settings.classes)
     offered = tuple(output for output in outputs if output.name != answer.tensor.name)
     signature = Signature(inputs, (*offered, answer.tensor), answer.tensor.name, settings.kind)
+    bends = _bends(proto, answer)
+    if signature.kind is None and _is_one_sigmoid(signature, bends["link"]):
+        signature = replace(signature, kind="probabilities")
     identity = Identity(
         str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
         {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None},
     )  # fmt: skip
-    return OnnxModel(session, answer, signature, _limits(signature, settings), identity)
+    return OnnxModel(session, answer, signature, _limits(signature, settings), identity, bends)
+
+
+def _bends(proto: Any, answer: Answer) -> dict[str, Any]:
+    """Traits of the one output that is asked; several, or a part of one, say nothing about themselves."""
+    if len(answer.outputs) > 1 or answer.part:
+        return {"operators": ["unknown"], "link": ""}
+    return traits(proto, answer.outputs[0])
+
+
+def _is_one_sigmoid(signature: Signature, link: str) -> bool:
+    """A single column that leaves a sigmoid is the probability of one class of two."""
+    shape = signature.output(signature.answer).shape
+    return link == "Sigmoid" and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
 
 
 def _inputs(session: Any) -> tuple[Tensor, ...]:
