@@ -188,6 +188,7 @@ def compare(
     ([(3, 0), (0, 3)], 0.0, 0.0)
     """
     whole("top", top, 1)
+    _vacant(folder)
     rows = inputs.rows if isinstance(inputs, Dataset) else inputs
     first, second = (_open(source, rows) for source in (a, b))
     _check(first, second)
@@ -223,6 +224,13 @@ def _open(source: Source, rows: object) -> Model:
         first = next(iter(rows.values())) if isinstance(rows, Mapping) else np.asarray(rows)
         return open_model(source, options={"shape": first.shape[1:]})
     return open_model(source)
+
+
+def _vacant(folder: Path | None) -> None:
+    """Refuse a folder that holds something other than an earlier comparison."""
+    ours = {"a", "b", "compare.json", "report.html"}
+    if folder is not None and folder.is_dir() and {path.name for path in folder.iterdir()} - ours:
+        raise RequestError(f"The folder {folder} holds other files; name a new or an empty one.")
 
 
 def _check(a: Model, b: Model) -> None:
