@@ -2,7 +2,8 @@
 
 from blackbox.api import explain
 from blackbox.backgrounds import Background
-from blackbox.compare import Comparison, compare
+from blackbox.compare import compare
+from blackbox.comparison import Comparison
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features

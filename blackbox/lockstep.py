@@ -14,7 +14,7 @@ import numpy as np
 
 from blackbox.case import Case
 from blackbox.errors import BlackboxError, BudgetSpent, RequestError
-from blackbox.explanation import Explanation
+from blackbox.explanation import Explanation, Outcome
 from blackbox.files import written
 from blackbox.game import Game, pack
 from blackbox.methods.sis import Begun, Sis
@@ -168,6 +168,8 @@ def _read(folder: Path, number: int) -> Explanation | None:
     if not path.is_file():
         return None
     try:
-        return Explanation.from_json(path.read_text(encoding="utf-8"))
+        found = Explanation.from_json(path.read_text(encoding="utf-8"))
     except (RequestError, UnicodeDecodeError):
         return None  # asked again and written anew
+    # what a budget cut short may be completed by the next run
+    return None if found.outcome is Outcome.BUDGET_SPENT else found

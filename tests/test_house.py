@@ -16,6 +16,7 @@ FLOORS = [
     ["evidence"],
     ["report"],
     ["compare", "mistakes"],
+    ["comparison"],
     ["profile"],
     ["lockstep"],
     ["audit"],

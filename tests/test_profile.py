@@ -118,6 +118,21 @@ def test_records_are_written_one_by_one_and_resumed(tmp_path):
         bb.sis_profile(f, rows, folder=tmp_path / "mine")
 
 
+def test_what_a_budget_cut_short_is_completed_by_the_next_run(tmp_path, mlp):
+    method = bb.Sis(search="backselect")
+    short = bb.sis_profile(mlp, DIGITS[:10], method, folder=tmp_path / "o", budget=3000)
+    assert bb.Outcome.BUDGET_SPENT in {e.outcome for e in short.explanations if e}
+    whole = bb.sis_profile(mlp, DIGITS[:10], method, folder=tmp_path / "o")
+    fresh = bb.sis_profile(mlp, DIGITS[:10], method)
+    assert whole.subsets == fresh.subsets
+
+
+def test_a_comparison_leaves_the_files_of_others_alone(tmp_path, mlp):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(bb.RequestError, match="holds other files"):
+        bb.compare(mlp, mlp, DIGITS[:2], folder=tmp_path)
+
+
 def test_distances_by_hand():
     grid = np.argwhere(np.ones((2, 2))).astype(float)
     two = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [1, 1, 0, 0]], dtype=bool)

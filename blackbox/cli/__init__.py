@@ -80,5 +80,5 @@ def main() -> None:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. Nothing was written.", err=True)
+        click.echo("Stopped. Nothing is half-written.", err=True)
         raise SystemExit(130) from None

@@ -10,7 +10,7 @@ import click
 from blackbox.cli import many, options, terminal
 
 if TYPE_CHECKING:
-    from blackbox.compare import Comparison, CrossFeed
+    from blackbox.comparison import Comparison, CrossFeed
 
 
 @click.command()

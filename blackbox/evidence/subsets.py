@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from blackbox.compare import Comparison
+from blackbox.comparison import Comparison
 from blackbox.files import written
 from blackbox.mistakes import Mistake
 from blackbox.profile import SisProfile

@@ -11,7 +11,7 @@ import numpy as np
 
 from blackbox.case import Case
 from blackbox.clusters import Cluster, Clustering
-from blackbox.compare import Comparison, Meeting
+from blackbox.comparison import Comparison, Meeting
 from blackbox.explanation import Explanation
 from blackbox.mistakes import Mistake
 from blackbox.profile import SisProfile
