@@ -222,7 +222,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path, door, monkeypatch, caps
 
     monkeypatch.setattr("blackbox.audit.run", stopped)
     assert door("audit", plan(tmp_path), "-o", tmp_path / "out") == 130
-    assert capsys.readouterr().err.strip() == "Stopped. Nothing was written."
+    assert capsys.readouterr().err.strip() == "Stopped. Nothing is half-written."
     assert not (tmp_path / "out").exists()
 
 
