@@ -33,6 +33,15 @@ class Outcome(Enum):
         "use a method that hides features instead."
     )
     NOT_CONVERGED = "The solver did not converge within its iterations: raise them and ask again."
+    SECOND_ORDER = (
+        "Every question asked agrees with interactions of at most two features, for which the values are "
+        "exact."
+    )
+    REACHED = "The explanation is complete: its intervals are within the tolerance."
+    SPENT = (
+        "The budget ended before the intervals were within the tolerance; the details forecast how many "
+        "masks that takes."
+    )
     CONSTANT = "The score did not change in any question that was asked: every value is zero."
 
     def __str__(self) -> str:

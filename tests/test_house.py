@@ -22,6 +22,7 @@ FLOORS = [
     ["api"],
     ["case"],
     ["methods"],
+    ["players"],
     ["game"],
     ["fill"],
     ["backgrounds", "features", "inputs"],
