@@ -211,7 +211,7 @@ def patches(side: int, count: int) -> Iterator[Instance]:
         ) -> np.ndarray:
             return hidden(f, x, background, labels, masks)  # noqa: B023 - the same grey every time
 
-        exact = by_permutations(v, side * side, 500 if side < 10 else 250)
+        exact = by_permutations(v, side * side, 4000 if side < 10 else 1500)
         yield Instance(f"cnn{side * side}", f, x, background, exact, labels)
 
 
@@ -235,7 +235,7 @@ def credit(count: int) -> Iterator[Instance]:
         def v(masks: np.ndarray, x: np.ndarray = x) -> np.ndarray:
             return hidden(f, x, background, None, masks)
 
-        yield Instance("credit27", f, x, background, by_permutations(v, x.size, 3000))
+        yield Instance("credit27", f, x, background, by_permutations(v, x.size, 8000))
 
 
 GAMES: dict[str, Callable[[int], Iterator[Instance]]] = {

@@ -87,15 +87,15 @@ def odd_kernel(pairs: Pairs, family: str = "product") -> Estimate:
     chosen = [_blended(one) for one in choose(small, family)]
     found = [_posterior(data, small, one, t) for t, one in enumerate(chosen)]
     values = efficient(np.stack([f[0] for f in found], axis=1), pairs.ends)
-    optimism = _optimism(small, family, chosen)
+    factors, between = _doubt(small, family, chosen)
     drawn = len(pairs) - pairs.start
-    scaled = np.stack([f[1] for f in found]) * optimism[:, None, None]
+    covariance = np.stack([f[1] for f in found]) * factors[:, None, None] + between
     return Estimate(
         f"{'cubic' if family == 'cubic' else 'odd'}-kernel", values,
-        scaled if drawn >= ENOUGH else None,
+        covariance if drawn >= ENOUGH else None,
         # half of what was drawn chooses, half judges
         max(2.0, (drawn - 1) / 2),
-        np.array([f[2] for f in found]) * optimism, {"kernels": [_words(one.kernel) for one in chosen]},
+        np.array([f[2] for f in found]) * factors, {"kernels": [_words(one.kernel) for one in chosen]},
     )  # fmt: skip
 
 
@@ -107,28 +107,37 @@ def _blended(one: Choice) -> Choice:
     return Choice(Blend(kernel, even, EVEN), one.noise, one.error)
 
 
-def _optimism(data: Data, family: str, chosen: Sequence[Choice]) -> np.ndarray:
-    """How much larger the leave-one-out error is on pairs that did not choose, per target; at least 1.
+def _doubt(data: Data, family: str, chosen: Sequence[Choice]) -> tuple[np.ndarray, np.ndarray]:
+    """What the choice of the kernel adds to the error: "t" factors of at least 1, and Float["t d d"].
 
-    Each half of the drawn pairs chooses (with the start), the other half judges.
+    Each half of the drawn pairs chooses (with the start), the other half judges. The factor is how much
+    larger the leave-one-out error is on pairs that did not choose; the covariance is that of phi
+    between the choices of the halves and of all.
     """
     drawn, start = np.flatnonzero(data.share > 0), np.flatnonzero(data.share == 0)
+    d, targets = data.z.shape[1], len(chosen)
+    between = np.zeros((targets, d, d))
     if len(drawn) < ENOUGH or len(start) < 2:
-        return np.ones(len(chosen))
-    found = np.zeros(len(chosen))
+        return np.ones(targets), between
+    own, found = [_under(data, one, t) for t, one in enumerate(chosen)], np.zeros(targets)
     for choosing, judging in ((drawn[::2], drawn[1::2]), (drawn[1::2], drawn[::2])):
         half = data.part(np.concatenate([start, choosing]))
         for t, one in enumerate(map(_blended, choose(half, family))):
-            inverse = _inverse(one.kernel.gram(data.z, data.z), one.noise)
-            off = (inverse @ data.y[:, t]) / np.diag(inverse)
+            off, phi = _under(data, one, t)
             found[t] += (off[judging] ** 2).sum() / len(drawn)
-    own = np.array([_own_error(data, one, t) for t, one in enumerate(chosen)])
-    ratio = np.divide(found, own, out=np.ones_like(own), where=own > 0)
-    return np.where(np.isfinite(ratio), np.maximum(ratio, 1.0), 1.0)
+            away = np.where(np.isfinite(phi), phi, 0.0) - own[t][1]
+            between[t] += np.outer(away, away) / 2
+    errors = np.array([(off[drawn] ** 2).mean() for off, _ in own])
+    ratio = np.divide(found, errors, out=np.ones_like(errors), where=errors > 0)
+    return np.where(np.isfinite(ratio), np.maximum(ratio, 1.0), 1.0), between
 
 
-def _own_error(data: Data, one: Choice, t: int) -> float:
-    return float(_left_out(one.kernel.gram(data.z, data.z), one.noise, data)[0][t])
+def _under(data: Data, one: Choice, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """Leave-one-out errors "n" and phi "d" of one target under a kernel."""
+    inverse = _inverse(one.kernel.gram(data.z, data.z), one.noise)
+    alpha = inverse @ data.y[:, t]
+    phi = efficient((one.kernel.shapley(data.z).T @ alpha)[:, None], data.y[0, [t]])[:, 0]
+    return alpha / np.diag(inverse), phi
 
 
 def _judges(pairs: Pairs) -> np.ndarray:
