@@ -1,6 +1,6 @@
 """blackbox: explain and audit models that cannot be opened, by forward passes alone."""
 
-from blackbox.api import explain
+from blackbox.api import explain, explain_many
 from blackbox.backgrounds import Background
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
@@ -18,5 +18,5 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
     "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
-    "Sis", "explain", "open_model",
+    "Sis", "explain", "explain_many", "open_model",
 ]  # fmt: skip

@@ -42,6 +42,10 @@ class Outcome(Enum):
         "The budget ended before the intervals were within the tolerance; the details forecast how many "
         "masks that takes."
     )
+    POOR_FIT = (
+        "The linear model does not describe the score around this input: its R2 is below the level asked, so "
+        "read the values as a summary at the most."
+    )
     CONSTANT = "The score did not change in any question that was asked: every value is zero."
 
     def __str__(self) -> str:

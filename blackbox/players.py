@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,15 @@ from blackbox.errors import RequestError
 from blackbox.game import Game
 from blackbox.numerics import designs, intervals
 from blackbox.numerics.coalitions import every_coalition, exact_shapley
-from blackbox.numerics.estimators import Estimate, Pairs, antithetic_permutations, from_pairs, second_order
+from blackbox.numerics.estimators import (
+    Estimate,
+    Operator,
+    Pairs,
+    antithetic_permutations,
+    from_pairs,
+    operator,
+    second_order,
+)
 from blackbox.numerics.interactions import exact_interactions
 
 CHUNK = 2**16
@@ -177,3 +185,31 @@ def permuted(players: Players, limit: int, rng: np.random.Generator, _name: str,
             odd = np.concatenate([odd, designs.odd_part(scores).reshape(len(new), m - 1, -1)])
         estimate = antithetic_permutations(orders[:count], odd, ends)
         yield estimate, 2 * (m - 1) * count, moved
+
+
+POOL = 8
+"""Rows whose games choose the kernel that all rows share."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One design and one factorisation for every row with the same number of players."""
+
+    halves: np.ndarray
+    solve: Operator
+
+    @classmethod
+    def of(cls, several: Sequence[Players], masks: int, rng: np.random.Generator) -> Shared:
+        """Draw the design, ask it of the first rows, and choose their common kernel."""
+        m = several[0].m
+        drawn, chances = designs.leverage_pairs(m, max(0, masks // 2 - m), rng, 0.0, 2)
+        halves = np.concatenate([designs.singles(m), drawn])
+        odd = np.concatenate([designs.odd_part(one(designs.asked(halves))) for one in several], axis=1)
+        ends = np.concatenate([(one.full - one.base) / 2 for one in several])
+        return cls(halves, operator(Pairs(halves, odd, ends, np.concatenate([np.ones(m), chances]), m)))
+
+    def __call__(self, players: Players) -> tuple[Estimate, bool]:
+        """Ask one row; return its estimate and whether any score differed."""
+        scores = players(designs.asked(self.halves))
+        estimate = self.solve(designs.odd_part(scores), (players.full - players.base) / 2)
+        return estimate, bool(np.any(scores != players.base))

@@ -49,7 +49,7 @@ def every_mask(d):
 def asked(name, masks):
     """The settings under which a method and its twin answer the same question."""
     settings = {
-        "lime": {"form": "masks", "samples": len(masks)},
+        "lime": {"form": "masks", "samples": len(masks), "sampling": "lime"},
         "caso": {"lambda2": 2.0, "tolerance": 1e-8, "iterations": 500},
     }
     return bb.METHODS[name](**settings.get(name, {}))
@@ -170,7 +170,7 @@ def test_a_dummy_feature_gets_zero(name, toy):
     if name == "lime" and toy.name != "linear":
         pytest.skip("lime promises it only where its linear model can be right")
     assert toy.x[2] != 0
-    method = bb.Lime(form="masks", samples=len(every_mask(4)), ridge=0.0) if name == "lime" else None
+    method = bb.Lime("masks", len(every_mask(4)), ridge=0.0, sampling="lime") if name == "lime" else None
     values = play(name, toy.f, toy.x, method=method).values
     assert np.any(values != 0)
     assert values[2] == pytest.approx(0, abs=1e-4 if name == "caso" else 1e-9)
@@ -178,7 +178,7 @@ def test_a_dummy_feature_gets_zero(name, toy):
 
 @pytest.mark.parametrize("name", HIDING)
 def test_a_feature_that_equals_the_background_gets_zero(name):
-    method = bb.Lime(form="masks", samples=len(every_mask(4)), ridge=0.0) if name == "lime" else None
+    method = bb.Lime("masks", len(every_mask(4)), ridge=0.0, sampling="lime") if name == "lime" else None
     values = play(name, total, [1.0, 0, 2, 3], method=method).values
     assert values[1] == pytest.approx(0, abs=1e-9)
     assert np.any(values != 0)
@@ -589,7 +589,7 @@ def test_asking_for_one_sis_costs_no_check_whether_there_is_another():
 def test_lime_costs_its_samples_and_no_mask_twice(count):
     f = Counted(mixed)
     background = np.array([SIX / (2 + k) for k in range(count)])
-    found = bb.explain(f, SIX, bb.Lime(form="masks", samples=500), background=background)
+    found = bb.explain(f, SIX, bb.Lime(form="masks", samples=500, sampling="lime"), background=background)
     assert found.rows == f.count == 2**6 * count  # 500 draws of six bits meet all 64 masks
     f = Counted(mixed)
     found = bb.explain(f, SIX, bb.Lime(samples=500), background=np.concatenate([background, background + 1]))

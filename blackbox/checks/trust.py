@@ -74,7 +74,7 @@ class Outcomes:
     name: ClassVar[str] = "outcomes"
     gate: str = "warn"
     answered: ClassVar[tuple[Outcome, ...]] = (
-        Outcome.DONE, Outcome.EXACT, Outcome.SECOND_ORDER, Outcome.REACHED, Outcome.SPENT,
+        Outcome.DONE, Outcome.EXACT, Outcome.SECOND_ORDER, Outcome.REACHED, Outcome.SPENT, Outcome.POOR_FIT,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

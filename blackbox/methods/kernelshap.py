@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +17,7 @@ from blackbox.numerics import intervals
 from blackbox.numerics.coalitions import kernel_design
 from blackbox.numerics.estimators import Estimate
 from blackbox.numerics.least_squares import efficient_regression
-from blackbox.players import Players, paired, permuted
+from blackbox.players import POOL, WITNESSES, Players, Shared, paired, permuted
 from blackbox.settings import choice, number, whole
 
 ESTIMATORS = ("auto", "exact", "kernel", "leverage", "permutation", "odd-kernel", "cubic-kernel")
@@ -120,6 +122,44 @@ class KernelShap:
             estimate, asked, outcome, more = self._some(players, limit, rng)
         return self._record(players, estimate, asked, outcome, more)
 
+    def explain_all(
+        self, games: Iterable[Game], stream: Callable[[Game], np.random.Generator]
+    ) -> Iterator[Explanation]:
+        """Explain many rows with one design of masks and one factorisation per number of players.
+
+        The first rows choose one odd kernel for all; with a tolerance, the first row decides how many masks
+        every row is asked. Rows that can be enumerated are, and estimators other than ``auto`` and
+        ``odd-kernel`` explain row by row. Nothing is kept of a row that was answered.
+        """
+        shared: dict[int, Shared] = {}
+        waiting = iter(games)
+        while pool := list(islice(waiting, POOL)):
+            several = [Players.of(game) for game in pool]
+            for one in several:
+                yield self._one_of(one, several, shared, stream)
+
+    def _one_of(
+        self, one: Players, several: Sequence[Players], shared: dict[int, Shared],
+        stream: Callable[[Game], np.random.Generator],
+    ) -> Explanation:  # fmt: skip
+        limit = self._limit(one.m)
+        alone = self.estimator not in ("auto", "odd-kernel") or self.interactions == 2
+        if alone or one.m == 0 or 2**one.m - 2 <= limit or limit < 2 * one.m + 2 * WITNESSES:
+            return self.explain(one.game, stream(one.game))
+        if one.m not in shared:
+            alike = [other for other in several if other.m == one.m]
+            masks = limit
+            if self._wanted() is not None:
+                masks = max(2 * one.m + 2 * WITNESSES, self._some(one, limit, stream(one.game))[1])
+            shared[one.m] = Shared.of(alike, masks, stream(one.game))
+        estimate, moved = shared[one.m](one)
+        asked, wanted = 2 * len(shared[one.m].halves), self._wanted()
+        width = intervals.relative_width(estimate.values, intervals.half_widths(estimate, self.confidence))
+        more: dict[str, Any] = {"relative_width": width if np.isfinite(width) else None, "pooled": True}
+        if wanted is not None:
+            more["forecast_masks"] = asked if width <= wanted else intervals.forecast(asked, width, wanted)
+        return self._record(one, estimate, asked, _outcome(estimate, moved, wanted, width), more)
+
     def _limit(self, m: int) -> int:
         return self.budget if isinstance(self.budget, int) else 2 * m + 2048
 
@@ -163,7 +203,8 @@ class KernelShap:
         if self.estimator == "exact" and estimate.name != "second-order":
             raise RequestError(
                 f"Enumeration of {m} features takes {2**m - 2:,} masks, the budget is {limit:,}, "
-                "and the game has interactions of more than two features: raise the budget, or take another estimator."
+                "and the game has interactions of more than two features: raise the budget, or take "
+                "another estimator."
             )
         more: dict[str, Any] = {"relative_width": width if np.isfinite(width) else None}
         if wanted is not None:

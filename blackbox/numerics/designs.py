@@ -35,7 +35,7 @@ def odd_part(scores: np.ndarray) -> np.ndarray:
 
 def pair_counts(d: int) -> np.ndarray:
     """Return how many pairs there are whose smaller side has 1, 2, ... floor(d/2) members."""
-    counts = [comb(d, size) // (2 if 2 * size == d else 1) for size in range(1, d // 2 + 1)]
+    counts = [min(comb(d, size), 10**300) // (2 if 2 * size == d else 1) for size in range(1, d // 2 + 1)]
     return np.array(counts, dtype=float)
 
 

@@ -83,7 +83,7 @@ def odd_kernel(pairs: Pairs, family: str = "product") -> Estimate:
     Rasmussen and Williams 2006, chapter 5; Shapley values of odd characters: the module's docstring.
     """
     data = Data.of(pairs)
-    small = data.part(_judges(pairs))
+    small = trimmed(data, pairs)
     chosen = [_blended(one) for one in choose(small, family)]
     found = [_posterior(data, small, one, t) for t, one in enumerate(chosen)]
     values = efficient(np.stack([f[0] for f in found], axis=1), pairs.ends)
@@ -134,10 +134,45 @@ def _doubt(data: Data, family: str, chosen: Sequence[Choice]) -> tuple[np.ndarra
 
 def _under(data: Data, one: Choice, t: int) -> tuple[np.ndarray, np.ndarray]:
     """Leave-one-out errors "n" and phi "d" of one target under a kernel."""
-    inverse = _inverse(one.kernel.gram(data.z, data.z), one.noise)
+    inverse = inverse_of(one.kernel.gram(data.z, data.z), one.noise)
     alpha = inverse @ data.y[:, t]
     phi = efficient((one.kernel.shapley(data.z).T @ alpha)[:, None], data.y[0, [t]])[:, 0]
     return alpha / np.diag(inverse), phi
+
+
+def trimmed(data: Data, pairs: Pairs) -> Data:
+    """Keep the rows that choose."""
+    return data.part(_judges(pairs))
+
+
+def choose_together(data: Data) -> Choice:
+    """Return one choice for all columns: least sum of their errors, each in units of its own mean square."""
+    size = np.sqrt((data.y**2).mean(axis=0))
+    data = Data(data.z, data.y / np.where(size > 0, size, 1.0), data.share)
+    d = data.z.shape[1]
+    best = Choice(Product(np.full(d, 1 / d)), 1.0, np.inf)
+    even = [Product(np.full(d, s / d), free) for s in STRENGTHS for free in (FREE, 0.0)]
+    best = _least(data, best, even)
+    assert isinstance(best.kernel, Product)
+    alpha = inverse_of(best.kernel.gram(data.z, data.z), best.noise) @ data.y
+    size = np.abs(best.kernel.shapley(data.z).T @ alpha).mean(axis=1)
+    shape = np.maximum(size / max(size.mean(), 1e-300), 0.02)
+    strength, linear = float(best.kernel.theta.sum()), best.kernel.linear
+    tried = [
+        _capped(shape**e / (shape**e).sum() * strength * factor)
+        for e in (0.5, 1.0, 1.5) for factor in (0.5, 1.0, 2.0) if strength * factor < 30
+    ]  # fmt: skip
+    return _blended(_least(data, best, [Product(theta, linear) for theta in tried]))
+
+
+def _least(data: Data, best: Choice, kernels: Sequence[Product]) -> Choice:
+    for kernel in kernels:
+        gram = kernel.gram(data.z, data.z)
+        for noise in NOISES:
+            error = float(_left_out(gram, noise, data)[0].sum())
+            if error < best.error:
+                best = Choice(kernel, noise, error)
+    return best
 
 
 def _judges(pairs: Pairs) -> np.ndarray:
@@ -176,13 +211,14 @@ def _best(data: Data, best: Sequence[Choice], tried: Iterable[tuple[Kernel, floa
 
 def _left_out(gram: np.ndarray, noise: float, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean squared leave-one-out errors "t", alpha "n t" and the inverse's diagonal "n"."""
-    inverse = _inverse(gram, noise)
+    inverse = inverse_of(gram, noise)
     alpha, diagonal = inverse @ data.y, np.diag(inverse)
     errors = data.share @ (alpha / diagonal[:, None]) ** 2
     return np.where(np.isfinite(errors), errors, np.inf), alpha, diagonal
 
 
-def _inverse(gram: np.ndarray, noise: float) -> np.ndarray:
+def inverse_of(gram: np.ndarray, noise: float) -> np.ndarray:
+    """Invert K + noise, with next to none on the full mask; infinite where it cannot be."""
     a = gram.copy()
     a.flat[:: len(a) + 1] += noise
     a[0, 0] += TIES - noise
@@ -209,7 +245,7 @@ def _shaped(data: Data, best: Choice, t: int) -> Choice:
         shape = np.maximum(size / size.mean(), 0.02)
         strength = float(kernel.theta.sum())
         tried = [
-            (Product(shape**e / (shape**e).sum() * strength * factor, kernel.linear), noise)
+            (Product(_capped(shape**e / (shape**e).sum() * strength * factor), kernel.linear), noise)
             for e in (0.5, 1.0, 1.5) for factor in (0.5, 1.0, 2.0) if strength * factor < 30
             for noise in NOISES
         ]  # fmt: skip
@@ -217,6 +253,11 @@ def _shaped(data: Data, best: Choice, t: int) -> Choice:
         if best.error >= 0.98 * before or d < 3:
             break
     return best
+
+
+def _capped(theta: np.ndarray) -> np.ndarray:
+    """Keep atanh finite: at 4, a feature's presence already multiplies every interaction by 0.9993."""
+    return np.asarray(np.minimum(theta, 4.0))
 
 
 def _posterior(data: Data, small: Data, chosen: Choice, t: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -227,7 +268,7 @@ def _posterior(data: Data, small: Data, chosen: Choice, t: int) -> tuple[np.ndar
     gram = kernel.gram(data.z, data.z)
     few = len(y) <= FEW
     judge, judged = (data, gram) if few else (small, kernel.gram(small.z, small.z))
-    inverse = _inverse(judged, chosen.noise)
+    inverse = inverse_of(judged, chosen.noise)
     alpha, diagonal = inverse @ judge.y[:, t], np.diag(inverse)
     scale = float(judge.share @ (alpha**2 / diagonal))
     error = float(judge.share @ (alpha / diagonal) ** 2)

@@ -1,6 +1,6 @@
 """How often the intervals hold the exact values: over small games of every family, and sample models.
 
-``python benchmarks/coverage.py`` plays every game with budgets that force estimation, at fixed budgets
+``python benchmarks/calibration.py`` plays every game with budgets that force estimation, at fixed budgets
 and at the stopping time of a tolerance, and rewrites the table in the README; ``--games 10`` plays fewer
 of each family and writes nothing. Exact values come from enumeration.
 """
