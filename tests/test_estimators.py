@@ -361,6 +361,4 @@ def test_constant_single_and_duplicate_features_are_answered():
 
 def test_an_infinite_score_is_refused_in_words():
     with pytest.raises(bb.ModelError, match="not a number"):
-        bb.explain(
-            lambda r: np.where(r.sum(axis=1) == 7, np.inf, 1.0), np.ones(12), bb.KernelShap(budget=200)
-        )
+        bb.explain(lambda r: np.where(r.sum(axis=1) == 7, np.inf, 1.0), np.ones(12), bb.KernelShap(200))
