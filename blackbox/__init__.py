@@ -10,6 +10,7 @@ from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.rise import Rise
 from blackbox.methods.sis import Fraction, Sis
 from blackbox.model import Model, open_model
 
@@ -18,5 +19,5 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
     "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
-    "Sis", "explain", "explain_many", "open_model",
+    "Rise", "Sis", "explain", "explain_many", "open_model",
 ]  # fmt: skip

@@ -51,6 +51,7 @@ def asked(name, masks):
     settings = {
         "lime": {"form": "masks", "samples": len(masks), "sampling": "lime"},
         "caso": {"lambda2": 2.0, "tolerance": 1e-8, "iterations": 500},
+        "rise": {"masks": len(masks)},
     }
     return bb.METHODS[name](**settings.get(name, {}))
 
@@ -73,6 +74,7 @@ def settings_that_draw(name):
     settings = {
         "lime": {"samples": 40},
         "kernelshap": {"budget": 14},
+        "rise": {"masks": 40},
         "caso": {"lambda2": 2.0},
         "sis": {"threshold": "50%"},
     }
@@ -167,8 +169,8 @@ def test_permuting_the_features_permutes_the_values(name):
 @pytest.mark.parametrize("toy", [TOY["linear"], TOY["product"]], ids=lambda toy: toy.name)
 @by_method
 def test_a_dummy_feature_gets_zero(name, toy):
-    if name == "lime" and toy.name != "linear":
-        pytest.skip("lime promises it only where its linear model can be right")
+    if name in ("lime", "rise") and toy.name != "linear":
+        pytest.skip("lime and rise promise it only where their linear model can be right")
     assert toy.x[2] != 0
     method = bb.Lime("masks", len(every_mask(4)), ridge=0.0, sampling="lime") if name == "lime" else None
     values = play(name, toy.f, toy.x, method=method).values

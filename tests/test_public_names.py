@@ -43,7 +43,8 @@ def test_an_explanation_has_the_documented_fields():
 
 @pytest.mark.parametrize(
     ("name", "cls"),
-    [("occlusion", "Occlusion"), ("lime", "Lime"), ("kernelshap", "KernelShap"), ("sis", "Sis"), ("caso", "Caso")],
+    [("occlusion", "Occlusion"), ("lime", "Lime"), ("kernelshap", "KernelShap"), ("rise", "Rise"), ("sis", "Sis"),
+     ("caso", "Caso")],
 )
 def test_the_register_maps_names_to_exported_settings(name, cls):
     assert bb.METHODS[name] is getattr(bb, cls)

@@ -14,6 +14,7 @@ from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.rise import Rise
 from blackbox.methods.sis import Sis
 from blackbox.settings import parse
 
@@ -34,6 +35,7 @@ METHODS: dict[str, type[Method]] = {
     "occlusion": Occlusion,
     "lime": Lime,
     "kernelshap": KernelShap,
+    "rise": Rise,
     "sis": Sis,
     "caso": Caso,
 }

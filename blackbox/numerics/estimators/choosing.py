@@ -18,7 +18,7 @@ MOST = 6000
 
 
 def from_pairs(name: str, pairs: Pairs) -> Estimate:
-"""The regression's error has to be this much lower: with less, the kernel was better on most games."""
+    """Return the named estimate; ``auto`` takes the kernel, or the regression where it is clearly better.
 
     The comparison uses the mean squared leave-one-out error of h over the drawn pairs, summed over
     the targets' shares; a regression that the pairs do not determine is no candidate.
