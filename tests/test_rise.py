@@ -67,14 +67,19 @@ def test_the_published_form_is_its_twin_on_the_same_masks(monkeypatch):
 
 
 def test_the_regression_finds_what_counts_with_fewer_masks():
-    def contrast(form, seed):
-        method = bb.Rise(masks=120, cells=4, form=form)
-        found = bb.explain(weighted, PICTURE, method, seed=seed).details["map"]
-        inside, outside = found[:3, :3].mean(), np.delete(found, np.s_[:4], axis=0)
-        return (inside - outside.mean()) / outside.std()
+    truth = np.zeros((9, 11))
+    truth[:3, :3] = 1
 
-    regressed, published = (np.mean([contrast(f, s) for s in range(5)]) for f in ("regression", "published"))
-    assert regressed > 2 * published > 0
+    def likeness(form, seed):
+        method = bb.Rise(masks=80, cells=4, form=form)
+        found = bb.explain(weighted, PICTURE, method, seed=seed).details["map"]
+        return np.corrcoef(found.ravel(), truth.ravel())[0, 1]
+
+    regressed, published = (
+        np.mean([likeness(form, seed) for seed in range(8)]) for form in ("regression", "published")
+    )
+    assert regressed > published
+    assert regressed > 0.7
 
 
 def test_on_an_additive_score_hard_masks_regress_to_the_weights():
@@ -107,16 +112,9 @@ def test_a_constant_picture_score_is_constant():
     assert_array_equal(found.values, 0)
 
 
-@pytest.mark.parametrize(
-    ("x", "settings"),
-    [(PICTURE, {"cells": 10}), ((PICTURE * 9).astype(np.uint8), {})],
-)
-def test_pictures_that_cannot_be_masked_are_refused(x, settings):
-    model = bb.open_model(
-        lambda r: r.reshape(len(r), -1).sum(axis=1), options={"shape": x.shape, "dtype": x.dtype.name}
-    ) if x.dtype == np.uint8 else weighted  # fmt: skip
-    with pytest.raises(bb.RequestError, match=r"10 x 10|uint8"):
-        bb.explain(model, x, bb.Rise(masks=10, **settings))
+def test_pictures_that_cannot_be_masked_are_refused():
+    with pytest.raises(bb.RequestError, match="10 x 10"):
+        bb.explain(weighted, PICTURE, bb.Rise(masks=10, cells=10))
 
 
 @pytest.mark.parametrize(
