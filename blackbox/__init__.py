@@ -5,6 +5,7 @@ from blackbox.backgrounds import Background
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
+from blackbox.interop import Stack, stack
 from blackbox.methods import METHODS, Method
 from blackbox.methods.caso import Caso
 from blackbox.methods.kernelshap import KernelShap
@@ -19,5 +20,5 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS", "Background", "BlackboxError", "Caso", "Explanation", "Features", "Fraction",
     "KernelShap", "Lime", "Method", "Model", "ModelError", "Occlusion", "Outcome", "RequestError",
-    "Rise", "Sis", "explain", "explain_many", "open_model",
+    "Rise", "Sis", "Stack", "explain", "explain_many", "open_model", "stack",
 ]  # fmt: skip

@@ -126,6 +126,23 @@ class Explanation:
 
         return to_shap(self)
 
+    def to_dataframe(self) -> Any:
+        """Return a ``pandas.DataFrame``, one line per feature and target; pandas is imported here."""
+        from blackbox.interop import to_dataframe
+
+        return to_dataframe(self)
+
+    def as_list(self, target: int = 0) -> list[tuple[str, float]]:
+        """Return (feature, value) pairs of one target, the largest size first."""
+        from blackbox.interop import as_list
+
+        return as_list(self, target)
+
+    def _repr_html_(self) -> str:
+        from blackbox.interop import to_html
+
+        return to_html(self)
+
     def __repr__(self) -> str:
         targets = ", ".join(self.output_names)
         return f"<Explanation {self.method}: {len(self.feature_names)} features, {targets}; {self.rows} rows>"
