@@ -70,12 +70,12 @@ class DataPart(_Strict):
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
-    path : read like the data; None = no file, so zeros. use : ``rows`` or ``mean``. most : rows kept
+    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or ``medoids``. most : rows kept
     at the most, drawn at random with the plan's seed.
     """
 
     path: str | None = None
-    use: str = Field(default="rows", pattern="^(rows|mean)$")
+    use: str = Field(default="rows", pattern="^(rows|mean|medoids)$")
     most: int = Field(default=100, ge=1)
 
 
