@@ -40,7 +40,7 @@ def ours(one: Instance, estimator: str, budget: int, seed: int) -> np.ndarray | 
 
 
 def theirs(one: Instance, budget: int, seed: int) -> np.ndarray:
-    """shap's KernelExplainer on the masks themselves, no features dropped."""
+    """Ask KernelExplainer on the masks themselves, no features dropped."""
     import shap
 
     np.random.seed(seed)  # noqa: NPY002 - shap draws from the global state

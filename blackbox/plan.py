@@ -70,8 +70,8 @@ class DataPart(_Strict):
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
-    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or ``medoids``. most : rows kept
-    at the most, drawn at random with the plan's seed.
+    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or
+    ``medoids``. most : rows kept at the most, drawn with the plan's seed.
     """
 
     path: str | None = None

@@ -117,10 +117,10 @@ Rounds = Iterator[tuple[Estimate, int, bool]]
 
 
 def _steps(first: int, last: int, growing: bool) -> list[int]:
-    """Numbers of pairs after which to look: all at once, or half as many again each time."""
+    """Numbers of pairs after which to look: all at once, or twice as many each time."""
     found = [first]
-    while growing and found[-1] * 3 // 2 < last:
-        found.append(max(found[-1] + 1, found[-1] * 3 // 2))
+    while growing and found[-1] * 2 < last:
+        found.append(found[-1] * 2)
     return (
         [*found[:-1], last]
         if len(found) > 1 and found[-1] * 6 > last * 5
