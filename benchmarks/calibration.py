@@ -158,7 +158,7 @@ def play(one: Instance, method: bb.KernelShap, seed: int) -> Play | None:
 def settings(d: int) -> dict[str, bb.KernelShap]:
     """What is measured: fixed budgets, a stopping time, and the other estimators."""
     found = {f"auto, {k} d": bb.KernelShap(budget=k * d) for k in (4, 6, 10)}
-    found["auto, stopped at 5 %"] = bb.KernelShap(budget=900, tolerance=0.05, estimator="odd-kernel")
+    found["odd-kernel, stopped at 5 %"] = bb.KernelShap(budget=900, tolerance=0.05, estimator="odd-kernel")
     found["leverage, 6 d"] = bb.KernelShap(budget=6 * d, estimator="leverage")
     found["permutation, 10 d"] = bb.KernelShap(budget=10 * d, estimator="permutation")
     return found
