@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from blackbox.numerics.estimators.estimate import Estimate, Pairs
-from blackbox.numerics.estimators.gaussian import LIKELY, odd_kernel
+from blackbox.numerics.estimators.gaussian import LIKELY, STARTERS, odd_kernel
 from blackbox.numerics.estimators.regression import leverage_regression
 
 MARGIN = 0.7
@@ -31,6 +31,8 @@ def from_pairs(name: str, pairs: Pairs) -> Estimate:
         return leverage_regression(pairs)
     kernel = odd_kernel(pairs, "cubic" if name == "cubic-kernel" else "product")
     if name != "auto" or kernel.covariance is None or len(pairs) <= pairs.d + 1:
+        return kernel
+    if pairs.start > STARTERS:  # the kernel was judged with less than the regression would see
         return kernel
     try:
         judged = leverage_regression(judging(pairs)).error

@@ -17,6 +17,8 @@ FREE = 100.0
 """Prior variance of a linear part that the data alone decides."""
 TIES = 1e-9
 """Noise on the (empty, full) pair, which is known exactly."""
+STARTERS = 64
+"""Pairs of the start that help to choose; wider games keep to an even sample of theirs."""
 LIKELY = 128
 """Drawn pairs that choose the hyper-parameters; beyond, a choice changes less than its cost is worth."""
 EVEN = 0.05
@@ -148,7 +150,7 @@ def trimmed(data: Data, pairs: Pairs) -> Data:
 
 def _judges(pairs: Pairs) -> np.ndarray:
     """Rows that choose: the full mask, at most 64 of the start, at most 128 drawn."""
-    start = np.linspace(0, pairs.start - 1, min(64, pairs.start)).astype(int) + 1
+    start = np.linspace(0, pairs.start - 1, min(STARTERS, pairs.start)).astype(int) + 1
     drawn = np.arange(pairs.start + 1, min(len(pairs), pairs.start + LIKELY) + 1)
     return np.concatenate([[0], start, drawn])
 
