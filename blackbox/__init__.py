@@ -1,6 +1,6 @@
 """blackbox: explain and audit models that cannot be opened, by forward passes alone."""
 
-from blackbox.api import explain
+from blackbox.api import explain, explain_many
 from blackbox.backgrounds import Background
 from blackbox.compare import compare
 from blackbox.comparison import Comparison
@@ -8,6 +8,7 @@ from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
 from blackbox.impact import HessianImpact, hessian_impact
+from blackbox.interop import Stack, stack
 from blackbox.methods import METHODS, Method
 from blackbox.methods.cafo import Cafo
 from blackbox.methods.caso import Caso
@@ -16,6 +17,7 @@ from blackbox.methods.integrated_gradients import IntegratedGradients
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.rise import Rise
 from blackbox.methods.saliency import Saliency
 from blackbox.methods.sis import Sis
 from blackbox.methods.smoothgrad import SmoothGrad
@@ -30,6 +32,7 @@ __all__ = [
     "METHODS", "Background", "BlackboxError", "Cafo", "Caso", "Comparison", "Explanation",
     "Features", "Fraction", "GradientXInput", "HessianImpact", "IntegratedGradients", "KernelShap",
     "Lime", "Method", "Mistake", "Model", "ModelError", "Occlusion", "Outcome", "Quantile",
-    "RequestError", "Saliency", "Sis", "SisProfile", "SmoothGrad", "compare", "explain",
-    "hessian_impact", "misclassified", "open_model", "sis_profile",
+    "RequestError", "Rise", "Saliency", "Sis", "SisProfile", "SmoothGrad", "Stack", "compare",
+    "explain", "explain_many", "hessian_impact", "misclassified", "open_model", "sis_profile",
+    "stack",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from blackbox.casts import cast
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation
 from blackbox.features import Features, choose, from_labels
+from blackbox.game import Game
 from blackbox.inputs import conform
 from blackbox.model import Model, Rows, Source, open_model
 from blackbox.score import Ledger, Target
@@ -66,6 +67,75 @@ def explain(
     asked = _method(method)
     opened = model if isinstance(model, Model) else _open(model, x)
     return case(opened, x, features, background).explain(asked, target, scale, seeds.resolve(seed))
+
+
+def explain_many(
+    model: Source,
+    rows: np.ndarray | Sequence[Sequence[float]] | Mapping[str, Any],
+    method: str | methods.Method = "kernelshap",
+    target: Target = None,
+    scale: str | None = None,
+    features: Features | np.ndarray | Mapping[str, np.ndarray] | None = None,
+    background: Background | np.ndarray | Mapping[str, np.ndarray] | None = None,
+    seed: int | None = 0,
+) -> Iterator[Explanation]:
+    """Explain many inputs, one after the other, sharing what they can share.
+
+    KernelSHAP asks every row the same masks and factorises once; other methods explain row by row.
+    Answers are yielded as they come and nothing is kept of them, so memory does not grow with the
+    number of rows; ``bb.stack`` gathers what should be drawn together.
+
+    Parameters
+    ----------
+    rows : inputs with a leading axis, an array or a mapping of input name -> array. The others : as for
+        ``explain``; ``target`` None = each row's own predicted class.
+
+    Yields
+    ------
+    Explanation : ``details["pooled"]`` is True where the row shared a design with others.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``explain``, when the row in question is reached.
+
+    Examples
+    --------
+    >>> import blackbox as bb
+    >>> found = bb.explain_many(lambda x: x[:, 0] * x[:, 1], [[1.0, 2.0], [3.0, 4.0]])
+    >>> [e.values.tolist() for e in found]
+    [[1.0, 1.0], [6.0, 6.0]]
+    """
+    asked, drawn = _method(method), seeds.resolve(seed)
+    given = rows if isinstance(rows, Mapping) else {"": np.asarray(rows)}
+    counts = {np.shape(array)[:1] for array in given.values()}
+    if len(counts) != 1 or () in counts:
+        raise RequestError("The rows to explain need a leading axis, of one length in every input.")
+    ((count,),) = counts
+    if not count:
+        return
+    singles = (
+        {k: a[i] for k, a in given.items()} if isinstance(rows, Mapping) else given[""][i]
+        for i in range(count)
+    )
+    first = {k: a[0] for k, a in given.items()} if isinstance(rows, Mapping) else given[""][0]
+    opened = model if isinstance(model, Model) else _open(model, first)
+    cases = (case(opened, one, features, background) for one in singles)
+    together = getattr(asked, "explain_all", None)
+    if together is None:
+        for one in cases:
+            yield one.explain(asked, target, scale, drawn)
+        return
+    open_cases: list[tuple[Case, Game]] = []
+
+    def games() -> Iterator[Game]:
+        for one in cases:
+            game = one.game(target, scale or asked.scale)
+            open_cases.append((one, game))
+            yield game
+
+    for played in together(games(), lambda game: seeds.generator(drawn, asked.name, game.d)):
+        one, game = open_cases.pop(0)
+        yield one.complete(played, game, drawn)
 
 
 def case(

@@ -105,6 +105,85 @@ def sample(rows: Mapping[str, np.ndarray], count: int, rng: np.random.Generator)
     return Background({n: a[kept] for n, a in rows.items()}, f"{count} of {have} rows, drawn at random")
 
 
+def medoids(rows: Mapping[str, np.ndarray], count: int, rng: np.random.Generator) -> Background:
+    """Return ``count`` of the given rows that lie in the middle of as many clusters (number inputs only).
+
+    Columns are scaled to deviation 1; starts are drawn far apart (k-means++), then clusters and their
+    medoids alternate, at most 20 times. Every row stays a real one, so no combination is made up. A cluster's
+    size is not kept: the rows count the same.
+
+    References
+    ----------
+    Park and Jun 2009, doi 10.1016/j.eswa.2008.01.039.
+    """
+    if any(array.dtype.kind not in "fiub" for array in rows.values()):
+        raise RequestError("Medoids need inputs of numbers.")
+    have = _count(rows)
+    if count >= have:
+        return Background(dict(rows), f"all {have} rows given")
+    flat = np.concatenate([array.reshape(have, -1).astype(float) for array in rows.values()], axis=1)
+    spread = flat.std(axis=0)
+    flat = flat / np.where(spread > 0, spread, 1.0)
+    kept = _spread_out(flat, count, rng)
+    for _ in range(20):
+        home = _distances(flat, flat[kept]).argmin(axis=1)
+        moved = np.array([_middle(flat, np.flatnonzero(home == k), kept[k]) for k in range(count)])
+        if np.array_equal(moved, kept):
+            break
+        kept = moved
+    kept = np.sort(kept)
+    return Background({n: a[kept] for n, a in rows.items()}, f"{count} medoids of {have} rows")
+
+
+def stratified(
+    rows: Mapping[str, np.ndarray], groups: np.ndarray, count: int, rng: np.random.Generator
+) -> Background:
+    """Return ``count`` of the given rows, every group with its share of them (largest remainders).
+
+    Parameters
+    ----------
+    groups : one label per row, for example the model's predicted class.
+    """
+    have = _count(rows)
+    if len(groups) != have:
+        raise RequestError(f"There are {have} rows but {len(groups)} group labels.")
+    if count >= have:
+        return Background(dict(rows), f"all {have} rows given")
+    _, home, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    shares = sizes * count / have
+    taken = np.floor(shares).astype(int)
+    taken[np.argsort(taken - shares, kind="stable")[: count - taken.sum()]] += 1
+    parts = [rng.choice(np.flatnonzero(home == k), size=n, replace=False) for k, n in enumerate(taken)]
+    kept = np.sort(np.concatenate(parts))
+    rule = f"{count} of {have} rows, drawn at random in {len(sizes)} strata"
+    return Background({n: a[kept] for n, a in rows.items()}, rule)
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared distances Float["n k"] without holding differences."""
+    return np.asarray(np.maximum((a**2).sum(axis=1)[:, None] - 2 * a @ b.T + (b**2).sum(axis=1), 0))
+
+
+def _spread_out(flat: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    kept = [int(rng.integers(len(flat)))]
+    nearest = _distances(flat, flat[kept])[:, 0]
+    while len(kept) < count:
+        nearest[kept] = 0
+        free = np.setdiff1d(np.arange(len(flat)), kept)
+        chance = nearest[free] if nearest[free].sum() > 0 else np.ones(len(free))
+        kept.append(int(rng.choice(free, p=chance / chance.sum())))
+        nearest = np.minimum(nearest, _distances(flat, flat[kept[-1:]])[:, 0])
+    return np.array(kept)
+
+
+def _middle(flat: np.ndarray, members: np.ndarray, now: int) -> int:
+    """The member with the least sum of distances to the others; clusters of equal rows may be empty."""
+    if len(members) == 0:
+        return int(now)
+    sums = np.sqrt(_distances(flat[members], flat[members])).sum(axis=1)
+    return int(members[sums.argmin()])
+
+
 def accept(given: object, x: Mapping[str, np.ndarray], rule: str = "rows given by the caller") -> Background:
     """Check rows against an input and return them as a Background in the input's dtypes.
 

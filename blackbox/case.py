@@ -50,6 +50,10 @@ class Case:
             played = method.explain(game, rng)
         except BlackboxError as error:
             raise error.within(self._context(method)) from None
+        return self.complete(played, game, seed)
+
+    def complete(self, played: Explanation, game: Game, seed: int) -> Explanation:
+        """Add to a record what was asked of which model."""
         return dataclasses.replace(played, seed=seed, provenance=self.provenance(game))
 
     def output_names(self) -> tuple[str, ...]:

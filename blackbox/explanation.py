@@ -47,6 +47,19 @@ class Outcome(Enum):
         "use the curvature of the softmax alone, and details say how large the missing part may be."
     )
     NOT_CONVERGED = "The solver did not converge within its iterations: raise them and ask again."
+    SECOND_ORDER = (
+        "Every question asked agrees with interactions of at most two features, for which the values are "
+        "exact."
+    )
+    REACHED = "The explanation is complete: its intervals are within the tolerance."
+    SPENT = (
+        "The budget ended before the intervals were within the tolerance; the details forecast how many "
+        "masks that takes."
+    )
+    POOR_FIT = (
+        "The linear model does not describe the score around this input: its R2 is below the level asked, so "
+        "read the values as a summary at the most."
+    )
     CONSTANT = "The score did not change in any question that was asked: every value is zero."
 
     def __str__(self) -> str:
@@ -126,6 +139,23 @@ class Explanation:
         from blackbox.interop import to_shap
 
         return to_shap(self)
+
+    def to_dataframe(self) -> Any:
+        """Return a ``pandas.DataFrame``, one line per feature and target; pandas is imported here."""
+        from blackbox.interop import to_dataframe
+
+        return to_dataframe(self)
+
+    def as_list(self, target: int = 0) -> list[tuple[str, float]]:
+        """Return (feature, value) pairs of one target, the largest size first."""
+        from blackbox.interop import as_list
+
+        return as_list(self, target)
+
+    def _repr_html_(self) -> str:
+        from blackbox.interop import to_html
+
+        return to_html(self)
 
     def __repr__(self) -> str:
         targets = ", ".join(self.output_names)

@@ -27,6 +27,8 @@ class Memory:
     most_bytes: int = 128 * 2**20
     index: dict[bytes, int] = field(default_factory=dict, repr=False)
     values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    apart: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
+    """Scores per background row, Float["B t"], of the masks that keep or hide at most one feature."""
 
     def put(self, key: bytes, value: np.ndarray) -> None:
         """Remember one mask's value, unless it is known or the memory is full."""
@@ -100,6 +102,16 @@ class Game:
         answers = [self._answer(np.asarray(chunk, dtype=bool)) for chunk in chunks]
         return np.concatenate(answers) if answers else np.zeros((0, len(self.output_names)))
 
+    def per_row(self, masks: np.ndarray) -> np.ndarray | None:
+        """Return Float["n B t"], what each background row gave for masks that were asked before.
+
+        Only masks that keep or hide at most one feature in play are kept apart; None where one of
+        the given ones is not.
+        """
+        found = [self.memory.apart.get(key) for key in pack(masks | ~self.in_play)]
+        known = [scores for scores in found if scores is not None]
+        return np.stack(known) if known and len(known) == len(found) else None
+
     def base(self) -> np.ndarray:
         """Return Float[np.ndarray, "t"], the score of the fully hidden input."""
         return np.asarray(self(np.zeros((1, self.d), dtype=bool))[0])
@@ -132,7 +144,7 @@ class Game:
 
     def explanation(
         self, method: str, settings: Mapping[str, Any], values: np.ndarray, outcome: Outcome,
-        details: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None, half_widths: np.ndarray | None = None,
     ) -> Explanation:  # fmt: skip
         """Write the record of this play.
 
@@ -140,13 +152,14 @@ class Game:
         ----------
         values : Float[np.ndarray, "d t"]. details : arrays whose last axis is t lose it, like
             ``values``, when there is one target and the method says so by passing them ready.
+        half_widths : of the values' intervals, Float[np.ndarray, "d t"]; None = no interval.
         """
         base, full = self.base(), self.full()
         one = len(self.output_names) == 1
         return Explanation(
             method=method,
             settings=dict(settings),
-            values=np.array(values[:, 0] if one else values, dtype=float),
+            values=_narrow(values, one),
             base_values=base[0] if one else base,
             full_values=full[0] if one else full,
             feature_names=self.features.names,
@@ -156,6 +169,8 @@ class Game:
             rows_shared=self.tally.shared,
             outcome=outcome,
             details=dict(details or {}),
+            lower_bounds=None if half_widths is None else _narrow(values - half_widths, one),
+            upper_bounds=None if half_widths is None else _narrow(values + half_widths, one),
             scale=self.score.readout.scale,
         )
 
@@ -196,14 +211,26 @@ class Game:
             return np.concatenate([self._over_background(mask[None], most) for mask in masks])
         step = max(1, most // count)
         chunks = [masks[start : start + step] for start in range(0, len(masks), step)]
-        means = [_mean_over(count, self.score(self.fill(chunk))) for chunk in chunks]
+        means = [self._mean(chunk, self.score(self.fill(chunk))) for chunk in chunks]
         return means[0] if len(means) == 1 else np.concatenate(means)
 
     def _over_background(self, mask: np.ndarray, most: int) -> np.ndarray:
         count = len(self.background)
         pieces = [slice(start, start + most) for start in range(0, count, most)]
-        total = np.sum([self.score(self.fill(mask, piece)).sum(axis=0) for piece in pieces], axis=0)
-        return np.asarray(total[None] / count)
+        return self._mean(mask, np.concatenate([self.score(self.fill(mask, piece)) for piece in pieces]))
+
+    def _mean(self, masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Average Float["n*B t"] over each mask's background rows; keep the outermost masks' rows apart."""
+        count = len(self.background)
+        if count == 1:
+            return scores
+        rows = scores.reshape(-1, count, scores.shape[1])
+        kept = masks[:, self.in_play].sum(axis=1)
+        outer = np.flatnonzero((kept <= 1) | (kept >= self.in_play.sum() - 1))
+        if len(outer) and len(self.memory.apart) * rows[0].nbytes < self.memory.most_bytes // 4:
+            keys = pack(masks[outer] | ~self.in_play)
+            self.memory.apart.update(zip(keys, rows[outer], strict=True))
+        return np.asarray(rows.mean(axis=1))
 
     @cached_property
     def fill(self) -> Fill:
@@ -211,9 +238,9 @@ class Game:
         return Fill(Hiding(self.x, self.features.labels, self.background.rows), self.d)
 
 
-def _mean_over(count: int, scores: np.ndarray) -> np.ndarray:
-    """Average Float[np.ndarray, "n*count t"] over each mask's background rows."""
-    return scores if count == 1 else np.asarray(scores.reshape(-1, count, scores.shape[1]).mean(axis=1))
+def _narrow(values: np.ndarray, one: bool) -> np.ndarray:
+    """Drop the last axis where one target was asked."""
+    return np.array(values[:, 0] if one else values, dtype=float)
 
 
 def pack(masks: np.ndarray) -> list[bytes]:

@@ -124,6 +124,8 @@ def _background(
     files["background"] = read.files
     if part.use == "mean":
         return backgrounds.mean(read.rows)
+    if part.use == "medoids":
+        return backgrounds.medoids(read.rows, part.most, seeds.generator(plan.seed, "background"))
     return backgrounds.sample(read.rows, part.most, seeds.generator(plan.seed, "background"))
 
 

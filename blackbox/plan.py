@@ -72,12 +72,12 @@ class DataPart(_Strict):
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
-    path : read like the data; None = no file, so zeros. use : ``rows`` or ``mean``. most : rows kept
-    at the most, drawn at random with the plan's seed.
+    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or
+    ``medoids``. most : rows kept at the most, drawn with the plan's seed.
     """
 
     path: str | None = None
-    use: Literal["rows", "mean"] = "rows"
+    use: Literal["rows", "mean", "medoids"] = "rows"
     most: int = Field(default=100, ge=1)
 
 

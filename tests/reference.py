@@ -289,6 +289,26 @@ def lime_masks(q: Question) -> np.ndarray:
     return lime_fit(masks, distances, y, 0.25, q.settings.get("ridge", 1.0))[0]
 
 
+# RISE
+
+
+def rise_masks(q: Question) -> np.ndarray:
+    """Least squares of v on the drawn masks and a constant."""
+    assert q.masks is not None
+    y = np.array([hidden_score(q, np.flatnonzero(mask)) for mask in q.masks])
+    return ridge(q.masks.astype(float), np.ones(len(y)), y, 0.0)[0]
+
+
+def rise_published(
+    f: Function, picture: np.ndarray, background: np.ndarray, masks: np.ndarray, keep: float
+) -> np.ndarray:
+    """1/(N p) sum f(x * M + b * (1 - M)) M, pixel by pixel; picture (channels, height, width)."""
+    total = np.zeros(picture.shape[1:])
+    for mask in masks:
+        total += f((picture * mask + background * (1 - mask))[None])[0] * mask
+    return total / (len(masks) * keep)
+
+
 # CASO
 
 
@@ -360,6 +380,7 @@ TWINS: dict[str, Callable[[Question], np.ndarray]] = {
     "occlusion": leave_one_out,
     "lime": lime_masks,
     "kernelshap": shapley,
+    "rise": rise_masks,
     "sis": first_subset,
     "cafo": cafo,
     "caso": caso,

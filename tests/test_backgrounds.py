@@ -104,3 +104,32 @@ def test_the_digest_tells_backgrounds_apart():
     same_bytes = [digest([[1, 2]]), digest([[1], [2]]), digest([[1, 3]]), digest([[1, 2]], np.float64)]
     assert len(set(same_bytes)) == 4
     assert len(digest([["a", "b"]], object)) == 64
+
+
+def test_medoids_are_rows_in_the_middle_of_the_clusters():
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0], [10, 0], [0, 10]])
+    rows = np.concatenate([c + rng.normal(size=(40, 2)) * 0.3 for c in centres])
+    found = backgrounds.medoids({"a": rows}, 3, np.random.default_rng(1))
+    assert found.rule == "3 medoids of 120 rows"
+    in_order = sorted(found.rows["a"].tolist(), key=lambda r: (r[1] > 5, r[0] > 5))
+    for c, kept in zip(centres, in_order, strict=True):
+        assert np.linalg.norm(np.array(kept) - c) < 0.4
+        assert kept in rows.tolist()
+
+
+def test_medoids_of_equal_rows_are_as_many_as_asked():
+    found = backgrounds.medoids({"a": np.ones((6, 2))}, 3, np.random.default_rng(1))
+    assert len(found) == 3
+    with pytest.raises(bb.RequestError, match="numbers"):
+        backgrounds.medoids({"a": np.full((6, 1), "x", dtype=object)}, 3, np.random.default_rng(1))
+
+
+def test_strata_keep_their_shares():
+    rows, groups = {"a": np.arange(100.0)[:, None]}, np.repeat(["x", "y", "z"], [70, 25, 5])
+    found = backgrounds.stratified(rows, groups, 20, np.random.default_rng(0))
+    kept = groups[found.rows["a"][:, 0].astype(int)]
+    assert [(kept == g).sum() for g in "xyz"] == [14, 5, 1]
+    assert found.rule == "20 of 100 rows, drawn at random in 3 strata"
+    with pytest.raises(bb.RequestError, match="100 rows but 3"):
+        backgrounds.stratified(rows, groups[:3], 20, np.random.default_rng(0))

@@ -113,7 +113,7 @@ def test_settings_targets_and_groups_reach_the_record():
     )  # fmt: skip
     record = json.loads(result.stdout)
     assert record["output_names"] == ["approved", "declined"]
-    assert (record["settings"], record["seed"], record["scale"]) == ({"budget": 60}, 5, "logit")
+    assert (record["settings"]["budget"], record["seed"], record["scale"]) == (60, 5, "logit")
     assert "housing" in record["feature_names"]
     assert "housing_own" not in record["feature_names"]
 

@@ -34,6 +34,7 @@ FLOORS = [
     ["gradients"],
     ["derivatives"],
     ["displacements"],
+    ["players"],
     ["game"],
     ["fill"],
     ["backgrounds"],

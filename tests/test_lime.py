@@ -1,6 +1,8 @@
 """LIME: both forms against the slow twin on the same draws, selection rules, and what was drawn."""
 
 from dataclasses import dataclass, field
+from functools import partial
+from math import comb
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from toys import Counted
 import blackbox as bb
 from blackbox import seeds
 from blackbox.model import Identity, Limits, Signature, Tensor
-from blackbox.numerics import neighbourhood, selection
+from blackbox.numerics import least_squares, neighbourhood, selection
 from blackbox.numerics.neighbourhood import Column, sample_columns
 
+# the published sampling; what the default draws instead is tested at the end
+Lime = partial(bb.Lime, sampling="lime")
 RNG = np.random.default_rng(8)
 X = np.array([0.7, -1.2, 2.0, 0.1])
 BACKGROUND = (RNG.normal(size=(80, 4)) * [1, 2, 5, 0.3] + [0, 1, 3, 0]).astype(np.float32).astype(float)
@@ -45,7 +49,7 @@ def drawn(monkeypatch):
 @pytest.mark.parametrize("around", [True, False])
 def test_the_table_form_agrees_with_the_twin_on_the_same_draws(drawn, discretize, around):
     f = Counted(bent)
-    method = bb.Lime(samples=300, discretize=discretize, around_input=around, selection="none")
+    method = Lime(samples=300, discretize=discretize, around_input=around, selection="none")
     found = bb.explain(f, X, method, background=BACKGROUND)
     (sample,) = drawn
     rows = np.stack([cells[:, 0] for cells in sample.cells], axis=1).astype(np.float32)
@@ -64,7 +68,7 @@ def test_the_table_form_agrees_with_the_twin_on_the_same_draws(drawn, discretize
 @pytest.mark.parametrize("width", [None, 0.6])
 @pytest.mark.parametrize("ridge", [1.0, 0.01, 0.0])
 def test_the_mask_form_agrees_with_the_twin_on_the_same_draws(width, ridge):
-    found = bb.explain(bent, X, bb.Lime(samples=200, kernel_width=width, ridge=ridge), seed=3)
+    found = bb.explain(bent, X, Lime(samples=200, kernel_width=width, ridge=ridge), seed=3)
     assert found.details["form"] == "masks"
     # the stream that belongs to the seed, the method and d; a feature is kept with probability 1/2
     design = (seeds.generator(3, "lime", 4).random((200, 4)) < 0.5).astype(float)
@@ -83,25 +87,25 @@ def test_the_mask_form_agrees_with_the_twin_on_the_same_draws(width, ridge):
 def test_the_default_kernel_width_is_the_published_one(form, d, width):
     background = np.stack([np.arange(d), np.arange(d) * 2.0, np.ones(d)])
     found = bb.explain(
-        lambda rows: rows.sum(axis=1), np.ones(d) * 3, bb.Lime(form=form, samples=20), background=background
+        lambda rows: rows.sum(axis=1), np.ones(d) * 3, Lime(form=form, samples=20), background=background
     )
     assert found.details["kernel_width"] == pytest.approx(width)
 
 
 @pytest.mark.parametrize(("form", "samples"), [("table", 5000), ("masks", 1000)])
 def test_the_default_number_of_samples_is_the_published_one(form, samples):
-    found = bb.explain(bent, X, bb.Lime(form=form), background=BACKGROUND)
+    found = bb.explain(bent, X, Lime(form=form), background=BACKGROUND)
     assert found.details["samples"] == samples
     assert found.details["form"] == form
 
 
 def test_auto_is_table_with_several_background_rows_and_masks_otherwise():
-    assert bb.explain(bent, X, bb.Lime(samples=20), background=BACKGROUND).details["form"] == "table"
-    assert bb.explain(bent, X, bb.Lime(samples=20)).details["form"] == "masks"
+    assert bb.explain(bent, X, Lime(samples=20), background=BACKGROUND).details["form"] == "table"
+    assert bb.explain(bent, X, Lime(samples=20)).details["form"] == "masks"
     pictures = bb.explain(
         lambda rows: rows.sum(axis=(1, 2)),
         np.ones((2, 2)),
-        bb.Lime(samples=20),
+        Lime(samples=20),
         background=np.zeros((3, 2, 2)),
     )
     assert pictures.details["form"] == "masks"
@@ -113,7 +117,7 @@ def test_the_table_form_without_a_table_is_refused(x, background):
         bb.explain(
             lambda rows: rows.reshape(len(rows), -1).sum(axis=1),
             x,
-            bb.Lime(form="table"),
+            Lime(form="table"),
             background=background,
         )
 
@@ -126,24 +130,24 @@ def test_on_a_linear_model_the_signs_are_those_of_the_weights():
         return (rows.astype(float) * w).sum(axis=1)
 
     # the input lies in every column's top quartile, so being there moves the score along the weight
-    quartiles = bb.explain(f, high, bb.Lime(), background=BACKGROUND)
+    quartiles = bb.explain(f, high, Lime(), background=BACKGROUND)
     assert_array_equal(np.sign(quartiles.values), np.sign(w))
-    scaled = bb.explain(f, high, bb.Lime(discretize=False, ridge=0.0), background=BACKGROUND)
+    scaled = bb.explain(f, high, Lime(discretize=False, ridge=0.0), background=BACKGROUND)
     assert_allclose(scaled.values, w * BACKGROUND.std(axis=0), rtol=1e-4)
     assert scaled.details["local_fit"][0] == pytest.approx(1, abs=1e-9)
-    masks = bb.explain(f, high, bb.Lime(form="masks", ridge=0.0), background=[np.zeros(4)])
+    masks = bb.explain(f, high, Lime(form="masks", ridge=0.0), background=[np.zeros(4)])
     assert_allclose(masks.values, w * high, rtol=1e-5)
 
 
 def test_the_fit_of_a_model_that_is_not_linear_is_below_one():
-    found = bb.explain(bent, X, bb.Lime(discretize=False), background=BACKGROUND)
+    found = bb.explain(bent, X, Lime(discretize=False), background=BACKGROUND)
     assert 0 < found.details["local_fit"][0] < 0.99
 
 
 def test_a_constant_model_gets_exact_zeros():
     for background in (None, BACKGROUND):
         found = bb.explain(
-            lambda rows: np.full(len(rows), 0.1), X, bb.Lime(samples=50), background=background
+            lambda rows: np.full(len(rows), 0.1), X, Lime(samples=50), background=background
         )
         assert found.outcome is bb.Outcome.CONSTANT
         assert_array_equal(found.values, 0)
@@ -220,13 +224,13 @@ def test_what_is_not_selected_gets_zero_and_the_rest_is_fitted_alone(rule):
     def f(rows):
         return (rows.astype(float) * [5, 0.01, -4, 0.02, 3]).sum(axis=1)
 
-    found = bb.explain(f, np.ones(5), bb.Lime(features=3, selection=rule, samples=200))
+    found = bb.explain(f, np.ones(5), Lime(features=3, selection=rule, samples=200))
     assert found.details["selected"] == [[0, 2, 4]]
     assert_array_equal(np.flatnonzero(found.values), [0, 2, 4])
 
 
 def test_no_selection_keeps_every_feature_whatever_their_number():
-    found = bb.explain(bent, X, bb.Lime(features=1, selection="none", samples=100))
+    found = bb.explain(bent, X, Lime(features=1, selection="none", samples=100))
     assert found.details["selected"] == [[0, 1, 2, 3]]
 
 
@@ -236,7 +240,7 @@ def test_ten_features_are_kept_of_a_table_and_all_of_masks(form, kept):
     background = np.stack([np.zeros(14), np.ones(14) * 3, np.ones(14)])
     found = bb.explain(
         lambda rows: (rows.astype(float) * w).sum(axis=1), np.ones(14) * 4,
-        bb.Lime(form=form, samples=400), background=background,
+        Lime(form=form, samples=400), background=background,
     )  # fmt: skip
     assert len(found.details["selected"][0]) == np.count_nonzero(found.values) == kept
 
@@ -246,7 +250,7 @@ def test_every_target_selects_its_own_features():
         rows = rows.astype(float)
         return np.stack([5 * rows[:, 0] + 0.01 * rows[:, 1], 7 * rows[:, 1] + rows[:, 2]], axis=1)
 
-    found = bb.explain(f, np.ones(3), bb.Lime(features=1, samples=100), target=[0, 1], scale="raw")
+    found = bb.explain(f, np.ones(3), Lime(features=1, samples=100), target=[0, 1], scale="raw")
     assert found.details["selected"] == [[0], [1]]
     assert_array_equal(found.values[[1, 2], 0], 0)
     assert found.details["local_fit"].shape == (2,)
@@ -341,7 +345,7 @@ class Typed:
 def test_the_design_describes_the_rounded_values_that_a_whole_number_model_is_asked(drawn):
     model, column = Typed("int64"), np.arange(40)
     background = np.stack([column, column[::-1]], axis=1)
-    bb.explain(model, np.array([12, 31]), bb.Lime(samples=400), background=background)
+    bb.explain(model, np.array([12, 31]), Lime(samples=400), background=background)
     (sample,) = drawn
     rows = next(batch for batch in model.asked if len(batch) == 400)
     for k in range(2):
@@ -355,7 +359,7 @@ def test_columns_of_yes_and_no_are_drawn_as_often_as_in_the_background(discretiz
     model = Typed("bool")
     background = np.array([[True, False], [True, False], [True, False], [False, True]])
     bb.explain(
-        model, np.array([True, False]), bb.Lime(samples=2000, discretize=discretize), background=background
+        model, np.array([True, False]), Lime(samples=2000, discretize=discretize), background=background
     )
     rows = next(batch for batch in model.asked if len(batch) == 2000)
     assert_allclose(rows.mean(axis=0), [0.75, 0.25], atol=0.05)
@@ -381,4 +385,69 @@ def test_the_published_addition_to_a_bins_deviation():
 )  # fmt: skip
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(bb.RequestError, match=next(iter(wrong))):
-        bb.Lime(**wrong)
+        Lime(**wrong)
+
+
+# the default: drawn from the weighted distribution
+
+
+@pytest.mark.parametrize("form", ["masks", "table", "plain table"])
+def test_weighted_draws_have_the_published_expectation(form):
+    settings = {"form": form.split()[-1], "ridge": 0.0, "selection": "none", "discretize": form == "table"}
+    many = {"background": BACKGROUND}
+    published = bb.explain(bent, X, bb.Lime(samples=150_000, sampling="lime", **settings), **many)
+    drawn = bb.explain(bent, X, bb.Lime(samples=150_000, **settings), **many)
+    assert_allclose(drawn.values, published.values, atol=0.03 * np.abs(published.values).max())
+    assert drawn.details["local_fit"][0] == pytest.approx(published.details["local_fit"][0], abs=0.03)
+
+
+def test_weighted_masks_follow_their_formula():
+    masks = neighbourhood.weighted_masks(4, 40_000, 0.25, np.random.default_rng(0))
+    chance = np.array([comb(4, k) * np.exp(-((1 - np.sqrt(k / 4)) ** 2) / 0.125) for k in range(5)])
+    share = np.bincount(masks.sum(axis=1), minlength=5) / len(masks)
+    assert_allclose(share, chance / chance.sum(), atol=0.01)
+    assert_allclose(masks.mean(axis=0), masks.mean(), atol=0.01)
+
+
+def test_on_masks_weighted_draws_are_steadier_than_published_ones():
+    def spread(sampling):
+        method = bb.Lime(form="masks", samples=100, ridge=0.0, kernel_width=0.1, sampling=sampling)
+        x = np.linspace(0.5, 2, 12)
+        found = (bb.explain(lambda r: np.exp(-r.sum(axis=1) / 9), x, method, seed=s) for s in range(30))
+        values = [one.values for one in found]
+        return np.std(values, axis=0).mean()
+
+    assert spread("weighted") < 0.9 * spread("lime")
+
+
+@pytest.mark.parametrize("sampling", ["lime", "weighted"])
+def test_the_intervals_hold_the_value_of_endless_samples(sampling):
+    settings = {"ridge": 0.0, "selection": "none", "sampling": sampling, "discretize": False}
+    limit = bb.explain(bent, X, bb.Lime(samples=200_000, **settings), background=BACKGROUND).values
+    held = []
+    for seed in range(60):
+        found = bb.explain(bent, X, bb.Lime(samples=300, **settings), background=BACKGROUND, seed=seed)
+        held.append((found.lower_bounds <= limit) & (limit <= found.upper_bounds))
+    assert 0.88 <= np.mean(held) <= 0.99
+
+
+def test_the_sandwich_is_the_textbooks():
+    rng = np.random.default_rng(0)
+    x, w, y = rng.normal(size=(30, 2)), rng.uniform(0.5, 2, 30), rng.normal(size=30)
+    full = np.column_stack([np.ones(30), x])
+    inverse = np.linalg.inv(full.T @ (full * w[:, None]))
+    missed = y - full @ (inverse @ (full.T @ (w * y)))
+    middle = np.zeros((3, 3))
+    for row, weight, e in zip(full, w, missed, strict=True):
+        middle += weight**2 * (e / (1 - weight * row @ inverse @ row)) ** 2 * np.outer(row, row)
+    expected = np.sqrt(np.diag(inverse @ middle @ inverse))[1:]
+    assert_allclose(least_squares.sandwich_errors(x, w, missed, 0.0), expected, rtol=1e-9)
+
+
+def test_a_poor_fit_is_the_outcome():
+    found = bb.explain(lambda r: np.sign(r[:, 0]) * np.sign(r[:, 1]), X * 0, Lime(), background=BACKGROUND)
+    assert found.outcome is bb.Outcome.POOR_FIT
+    assert found.details["local_fit"][0] < 0.5
+    assert "does not describe" in str(found.outcome)
+    good = bb.explain(lambda r: r[:, 0] * 2.0, X, bb.Lime(discretize=False), background=BACKGROUND)
+    assert good.outcome is bb.Outcome.DONE

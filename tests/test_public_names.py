@@ -46,6 +46,7 @@ def test_an_explanation_has_the_documented_fields():
     ("name", "cls"),
     [
         ("occlusion", "Occlusion"), ("lime", "Lime"), ("kernelshap", "KernelShap"), ("sis", "Sis"),
+        ("rise", "Rise"),
         ("cafo", "Cafo"), ("caso", "Caso"), ("saliency", "Saliency"), ("smoothgrad", "SmoothGrad"),
         ("gradient-x-input", "GradientXInput"), ("integrated-gradients", "IntegratedGradients"),
     ],

@@ -1,5 +1,6 @@
 """Findings: what must hold before an explanation is trusted, each with a formula and a threshold."""
 
+from blackbox.checks.faithfulness import Correlation, Curves, Erasure
 from blackbox.checks.finding import Check, Finding, Subject
 from blackbox.checks.quality import Additivity, Agreement, Fidelity, LocalFit, Stability, Sufficiency
 from blackbox.checks.trust import Determinism, Omission, Outcomes, Protected
@@ -16,8 +17,12 @@ CHECKS: dict[str, type[Check]] = {
     "agreement": Agreement,
     "local_fit": LocalFit,
     "stability": Stability,
+    "curves": Curves,
+    "erasure": Erasure,
+    "correlation": Correlation,
     "protected": Protected,
 }
 
-DEFAULT = tuple(name for name in CHECKS if name != "protected")
-"""What an audit checks unless its plan says otherwise; ``protected`` needs to be told the names."""
+DEFAULT = tuple(name for name in CHECKS if name not in ("protected", "curves", "erasure", "correlation"))
+"""What an audit checks unless its plan says otherwise: ``protected`` needs to be told the names, and the
+three that ask the model about every method's ranking cost passes."""

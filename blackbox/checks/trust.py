@@ -76,7 +76,9 @@ class Outcomes:
 
     name: ClassVar[str] = "outcomes"
     gate: str = "warn"
-    answered: ClassVar[tuple[Outcome, ...]] = (Outcome.DONE, Outcome.EXACT)
+    answered: ClassVar[tuple[Outcome, ...]] = (
+        Outcome.DONE, Outcome.EXACT, Outcome.SECOND_ORDER, Outcome.REACHED, Outcome.SPENT, Outcome.POOR_FIT,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         choice("gate", self.gate, GATES)

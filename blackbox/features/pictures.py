@@ -93,3 +93,22 @@ def _connected(cluster: np.ndarray) -> np.ndarray:
         parts[found > 0] = found[found > 0] + parts.max()
     _, first, inverse = np.unique(parts, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[inverse].reshape(cluster.shape))
+
+
+def pixel_means(pixels: np.ndarray, labels: np.ndarray, axes: tuple[int, int], d: int) -> np.ndarray:
+    """Average Float[np.ndarray, "height width t"] over the pixels of every feature.
+
+    Parameters
+    ----------
+    labels : the feature of every cell of the picture; axes : which of its axes are height and width.
+
+    Returns
+    -------
+    Float[np.ndarray, "d t"]
+    """
+    flat = np.moveaxis(labels, axes, (0, 1)).reshape(*pixels.shape[:2], -1)
+    values = np.zeros((d, pixels.shape[2]))
+    for feature in range(d):
+        share = (flat == feature).sum(axis=2)[:, :, None]
+        values[feature] = (pixels * share).sum(axis=(0, 1)) / share.sum()
+    return values

@@ -17,6 +17,7 @@ from blackbox.methods.integrated_gradients import IntegratedGradients
 from blackbox.methods.kernelshap import KernelShap
 from blackbox.methods.lime import Lime
 from blackbox.methods.occlusion import Occlusion
+from blackbox.methods.rise import Rise
 from blackbox.methods.saliency import Saliency
 from blackbox.methods.sis import Sis
 from blackbox.methods.smoothgrad import SmoothGrad
@@ -39,6 +40,7 @@ METHODS: dict[str, type[Method]] = {
     "occlusion": Occlusion,
     "lime": Lime,
     "kernelshap": KernelShap,
+    "rise": Rise,
     "sis": Sis,
     "cafo": Cafo,
     "caso": Caso,

@@ -11,7 +11,7 @@ import numpy as np
 
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation, Outcome
-from blackbox.features import picture_axes
+from blackbox.features import picture_axes, pixel_means
 from blackbox.game import Game
 from blackbox.numerics.coalitions import leave_one_out
 from blackbox.settings import whole
@@ -129,12 +129,6 @@ def _windows(
 
 
 def _per_feature(game: Game, pixels: np.ndarray) -> np.ndarray:
-    """Average Float[np.ndarray, "height width t"] over the pixels of every feature."""
     ((name, array),) = game.x.items()
     axes = picture_axes(array.shape) or (0, 1)
-    labels = np.moveaxis(game.features.labels[name], axes, (0, 1)).reshape(*pixels.shape[:2], -1)
-    values = np.zeros((game.d, pixels.shape[2]))
-    for feature in range(game.d):
-        share = (labels == feature).sum(axis=2)[:, :, None]
-        values[feature] = (pixels * share).sum(axis=(0, 1)) / share.sum()
-    return values
+    return pixel_means(pixels, game.features.labels[name], axes, game.d)

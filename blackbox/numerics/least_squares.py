@@ -102,3 +102,30 @@ def _ridge(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
         gram.flat[:: d + 1] += alpha
         return np.asarray(np.linalg.solve(gram, x.T @ y))
     return np.asarray(x.T @ np.linalg.solve(x @ x.T + alpha * np.eye(n), y))
+
+
+def sandwich_errors(design: np.ndarray, weights: np.ndarray, missed: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the standard errors of a weighted ridge regression whose errors differ in size (HC3).
+
+    With x centred by the weighted mean, A = X'WX + alpha I and leverages l_j: the root of the diagonal of
+    A^-1 [sum_j w_j^2 (e_j / (1 - l_j))^2 x_j x_j'] A^-1.
+
+    Parameters
+    ----------
+    design : Float[np.ndarray, "n d"]; weights, missed : Float[np.ndarray, "n"], e = y - prediction.
+
+    Returns
+    -------
+    Float[np.ndarray, "d"]
+
+    References
+    ----------
+    MacKinnon and White 1985, doi 10.1016/0304-4076(85)90158-7.
+    """
+    x = design - weights @ design / weights.sum()
+    weighted = x * weights[:, None]
+    inverse = np.linalg.pinv(weighted.T @ x + alpha * np.eye(x.shape[1]), hermitian=True)
+    influence = weighted @ inverse
+    lever = np.einsum("nd,nd->n", influence, x) + weights / weights.sum()
+    influence *= (missed / np.maximum(1 - lever, 1e-6))[:, None]
+    return np.asarray(np.sqrt((influence**2).sum(axis=0)))

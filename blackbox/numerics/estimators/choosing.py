@@ -1,0 +1,89 @@
+"""Which estimator answers from the pairs that were asked: by name, or by leave-one-out error."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from blackbox.numerics.estimators.estimate import Estimate, Pairs
+from blackbox.numerics.estimators.gaussian import LIKELY, STARTERS, odd_kernel
+from blackbox.numerics.estimators.regression import leverage_regression
+
+MARGIN = 0.7
+"""The regression's error has to be this much lower: with less, the kernel was better on six of nine games."""
+
+MOST = 6000
+"""Pairs beyond which ``auto`` keeps to the regression: a kernel's factorisation grows with their cube."""
+
+
+def from_pairs(name: str, pairs: Pairs) -> Estimate:
+    """Return the named estimate; ``auto`` takes the kernel, or the regression where it is clearly better.
+
+    The comparison uses the mean squared leave-one-out error of h over the drawn pairs, summed over
+    the targets' shares; a regression that the pairs do not determine is no candidate.
+
+    Raises
+    ------
+    np.linalg.LinAlgError : ``leverage`` on pairs that do not determine every feature.
+    """
+    if name == "leverage" or (name == "auto" and len(pairs) > MOST):
+        return leverage_regression(pairs)
+    kernel = odd_kernel(pairs, "cubic" if name == "cubic-kernel" else "product")
+    if name != "auto" or kernel.covariance is None or len(pairs) <= pairs.d + 1:
+        return kernel
+    if pairs.start > STARTERS:  # the kernel was judged with less than the regression would see
+        return kernel
+    try:
+        judged = leverage_regression(judging(pairs)).error
+        better = judged < MARGIN * kernel.error
+        return _per_target(kernel, leverage_regression(pairs), better) if better.any() else kernel
+    except np.linalg.LinAlgError:
+        return kernel
+
+
+def judging(pairs: Pairs) -> Pairs:
+    """Keep the pairs by which a large design is judged, so that both errors are of the same sample."""
+    first = slice(0, pairs.start + LIKELY)
+    return dataclasses.replace(
+        pairs, halves=pairs.halves[first], odd=pairs.odd[first], chances=pairs.chances[first]
+    )
+
+
+def _per_target(kernel: Estimate, regression: Estimate, better: np.ndarray) -> Estimate:
+    """Take the regression for the targets where it is clearly better."""
+    assert kernel.covariance is not None
+    assert regression.covariance is not None
+    covariance = np.where(better[:, None, None], regression.covariance, kernel.covariance)
+    names = [("leverage" if b else "odd-kernel") for b in better]
+    return Estimate(
+        "leverage" if better.all() else ", ".join(names), np.where(better, regression.values, kernel.values),
+        covariance, min(kernel.freedom, regression.freedom), np.minimum(kernel.error, regression.error),
+        dict(kernel.notes),
+    )  # fmt: skip
+
+
+def second_order(pairs: Pairs, rounding: float = 1e-6) -> Estimate | None:
+    """Return phi_i = h(N) - h(N - i), shifted to efficiency, if every pair agrees with it; else None.
+
+    Exact on a game whose interactions have at most two members, because its odd part is linear. The
+    start alone gives one equation more than unknowns, and drawn pairs one each: a game that passes
+    them all and is of higher order would have to be odd-linear wherever it was asked.
+
+    Parameters
+    ----------
+    pairs : the first d are those that leave one feature out. rounding : disagreement that counts as
+        rounding, as a share of the largest |h|; the models answer in float32.
+    """
+    first = pairs.ends - pairs.odd[: pairs.start]
+    gap = np.abs(2 * pairs.ends - first.sum(axis=0))
+    scale = np.maximum(np.abs(pairs.odd).max(axis=0), np.abs(pairs.ends)) * rounding
+    if np.any(gap > scale * pairs.d):
+        return None
+    values = first + (2 * pairs.ends - first.sum(axis=0)) / pairs.d
+    off = np.abs(pairs.odd - pairs.signs @ values / 2)
+    if np.any(off > scale * np.sqrt(pairs.d)):
+        return None
+    witnessed = len(pairs) > pairs.start  # the start alone agrees by one equation only
+    zero = np.zeros((len(pairs.ends), pairs.d, pairs.d)) if witnessed else None
+    return Estimate("second-order", values, zero, np.inf, (off**2).mean(axis=0))

@@ -1,0 +1,101 @@
+"""One design of pairs and one factorisation for many rows: Shapley values as a matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
+from blackbox.numerics.estimators.gaussian import (
+    FREE,
+    NOISES,
+    STRENGTHS,
+    Choice,
+    Data,
+    blended,
+    capped,
+    inverse_of,
+    left_out,
+    trimmed,
+)
+from blackbox.numerics.estimators.odd_kernel import Kernel, Product
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What a design and a kernel say about any game on the same features.
+
+    halves : Bool[np.ndarray, "n d"]. inverse : Float["n+1 n+1"], of the kernel matrix with noise, the full
+    mask first. reach : Float["n+1 d"], Cov(phi, h). covariance : Float["d d"], posterior per unit of scale.
+    """
+
+    halves: np.ndarray
+    inverse: np.ndarray
+    reach: np.ndarray
+    covariance: np.ndarray
+    share: np.ndarray
+    kernel: Kernel
+
+    def __call__(self, odd: np.ndarray, ends: np.ndarray) -> Estimate:
+        """Estimate from half-differences Float["n t"] in the design's order.
+
+        The scale of the covariance is the row's own: its mean squared standardised leave-one-out error.
+        """
+        y = np.concatenate([ends[None], odd])
+        alpha, diagonal = self.inverse @ y, np.diag(self.inverse)[:, None]
+        scale, error = self.share @ (alpha**2 / diagonal), self.share @ (alpha / diagonal) ** 2
+        drawn = float((self.share > 0).sum())
+        return Estimate(
+            "odd-kernel", efficient(self.reach.T @ alpha, ends), scale[:, None, None] * self.covariance,
+            max(1.0, drawn - 1), error,
+        )  # fmt: skip
+
+
+def operator(pairs: Pairs) -> Operator:
+    """Choose one kernel for the games of several rows, and factorise once.
+
+    Parameters
+    ----------
+    pairs : their ``odd`` and ``ends`` hold one column per row and target.
+    """
+    data = Data.of(pairs)
+    chosen: Choice = choose_together(trimmed(data, pairs))
+    gram = chosen.kernel.gram(data.z, data.z)
+    inverse, reach = inverse_of(gram, chosen.noise), chosen.kernel.shapley(data.z)
+    centre = np.eye(pairs.d) - 1 / pairs.d
+    covariance = centre @ (chosen.kernel.prior() - reach.T @ inverse @ reach) @ centre
+    covariance = (covariance + covariance.T) / 2
+    np.fill_diagonal(covariance, np.maximum(np.diag(covariance), 0.0))
+    return Operator(pairs.halves, inverse, reach, covariance, data.share, chosen.kernel)
+
+
+def choose_together(data: Data) -> Choice:
+    """Return one choice for all columns: least sum of their errors, each in units of its own mean square."""
+    size = np.sqrt((data.y**2).mean(axis=0))
+    data = Data(data.z, data.y / np.where(size > 0, size, 1.0), data.share)
+    d = data.z.shape[1]
+    best = Choice(Product(np.full(d, 1 / d)), 1.0, np.inf)
+    even = [Product(np.full(d, s / d), free) for s in STRENGTHS for free in (FREE, 0.0)]
+    best = _least(data, best, even)
+    assert isinstance(best.kernel, Product)
+    alpha = inverse_of(best.kernel.gram(data.z, data.z), best.noise) @ data.y
+    size = np.abs(best.kernel.shapley(data.z).T @ alpha).mean(axis=1)
+    shape = np.maximum(size / max(size.mean(), 1e-300), 0.02)
+    strength, linear = float(best.kernel.theta.sum()), best.kernel.linear
+    tried = [
+        capped(shape**e / (shape**e).sum() * strength * factor)
+        for e in (0.5, 1.0, 1.5) for factor in (0.5, 1.0, 2.0) if strength * factor < 30
+    ]  # fmt: skip
+    return blended(_least(data, best, [Product(theta, linear) for theta in tried]))
+
+
+def _least(data: Data, best: Choice, kernels: Sequence[Product]) -> Choice:
+    for kernel in kernels:
+        gram = kernel.gram(data.z, data.z)
+        for noise in NOISES:
+            error = float(left_out(gram, noise, data)[0].sum())
+            if error < best.error:
+                best = Choice(kernel, noise, error)
+    return best

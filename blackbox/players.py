@@ -1,0 +1,215 @@
+"""Players: a game narrowed to the features in play, asked in rounds of complementary pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox.errors import RequestError
+from blackbox.game import Game
+from blackbox.numerics import designs, intervals
+from blackbox.numerics.coalitions import every_coalition, exact_shapley
+from blackbox.numerics.estimators import (
+    Estimate,
+    Operator,
+    Pairs,
+    antithetic_permutations,
+    from_pairs,
+    operator,
+    second_order,
+)
+from blackbox.numerics.interactions import exact_interactions
+
+CHUNK = 2**16
+"""Coalitions enumerated at once, so that memory does not grow with their number."""
+
+WITNESSES = 8
+"""Drawn pairs that must agree before a game is taken to be of second order."""
+
+
+@dataclass(frozen=True)
+class Players:
+    """A game narrowed to the m features in play; a feature that equals every background row is in none.
+
+    playing : their positions. base, full : Float[np.ndarray, "t"].
+    """
+
+    game: Game
+    playing: np.ndarray
+    base: np.ndarray
+    full: np.ndarray
+
+    @classmethod
+    def of(cls, game: Game) -> Players:
+        """Ask the base and the full score."""
+        return cls(game, np.flatnonzero(game.in_play), game.base(), game.full())
+
+    @property
+    def m(self) -> int:
+        """Number of players."""
+        return len(self.playing)
+
+    def __call__(self, masks: np.ndarray) -> np.ndarray:
+        return self.game(self.spread(masks))
+
+    def spread(self, masks: np.ndarray) -> np.ndarray:
+        """Put masks over the features in play into masks over all of them."""
+        if self.m == self.game.d:
+            return masks
+        spread = np.ones((len(masks), self.game.d), dtype=bool)
+        spread[:, self.playing] = masks
+        return spread
+
+    def wide(self, values: np.ndarray) -> np.ndarray:
+        """Give the features out of play a zero: Float["m t"] -> Float["d t"]."""
+        found = np.zeros((self.game.d, *values.shape[1:]))
+        found[self.playing] = values
+        return found
+
+    def wide_pairs(self, values: np.ndarray) -> np.ndarray:
+        """Float["m m t"] -> Float["d d t"], or "d d" for one target."""
+        found = np.zeros((self.game.d, self.game.d, values.shape[2]))
+        found[np.ix_(self.playing, self.playing)] = values
+        return found[:, :, 0] if len(self.base) == 1 else found
+
+    def widened(self, estimate: Estimate) -> Estimate:
+        """Add the features out of play to an estimate: values and variances of zero."""
+        if self.m == self.game.d:
+            return estimate
+        covariance = estimate.covariance
+        if covariance is not None:
+            wide = np.zeros((len(covariance), self.game.d, self.game.d))
+            wide[:, self.playing[:, None], self.playing] = covariance
+            covariance = wide
+        return dataclasses.replace(estimate, values=self.wide(estimate.values), covariance=covariance)
+
+    def enumerated(self, interactions: bool) -> tuple[np.ndarray, np.ndarray | None, bool]:
+        """Gather values (and interactions) over all coalitions in chunks; say whether any score differs."""
+        values = np.zeros((self.m, len(self.base)))
+        pairs = np.zeros((self.m, self.m, len(self.base))) if interactions else None
+        moved = False
+        for start in range(0, 2**self.m if self.m else 0, CHUNK):
+            masks = every_coalition(self.m, start, start + CHUNK)
+            scores = self(masks)
+            values += exact_shapley(masks, scores)
+            if pairs is not None:
+                pairs += exact_interactions(masks, scores)
+            moved = moved or bool(np.any(scores != self.base))
+        return values, pairs, moved
+
+    def background_errors(self) -> np.ndarray | None:
+        """Standard errors of phi from the drawing of the background, Float["m t"]; None where unknown."""
+        if len(self.game.background) < 2 or self.m < 1:
+            return None
+        alone = self.game.per_row(self.spread(~np.eye(self.m, dtype=bool)))
+        only = self.game.per_row(self.spread(np.eye(self.m, dtype=bool)))
+        base = self.game.per_row(self.spread(np.zeros((1, self.m), dtype=bool)))
+        if self.m == 1 or alone is None or only is None or base is None:
+            return None
+        return intervals.of_background(alone, only, base[0], self.full)
+
+
+Rounds = Iterator[tuple[Estimate, int, bool]]
+"""After every round: the estimate, the masks asked so far, whether any score has differed."""
+
+
+def _steps(first: int, last: int, growing: bool) -> list[int]:
+    """Numbers of pairs after which to look: all at once, or twice as many each time."""
+    found = [first]
+    while growing and found[-1] * 2 < last:
+        found.append(found[-1] * 2)
+    return (
+        [*found[:-1], last]
+        if len(found) > 1 and found[-1] * 6 > last * 5
+        else [*(found if growing else []), last]
+    )
+
+
+def paired(players: Players, limit: int, rng: np.random.Generator, name: str, growing: bool) -> Rounds:
+    """The start, a look at whether it settles the game, then drawn pairs."""
+    m, ends = players.m, (players.full - players.base) / 2
+    drawn, chances = designs.leverage_pairs(m, limit // 2 - m, rng, 0.0, 2)
+    pairs = Pairs(designs.singles(m), np.zeros((0, len(ends))), ends, np.ones(m), m)
+    scores = players(designs.asked(pairs.halves))
+    moved = bool(np.ptp(np.concatenate([scores, players.base[None]]), axis=0).any())
+    pairs = dataclasses.replace(pairs, odd=designs.odd_part(scores))
+    if second_order(pairs) is not None or name == "exact":
+        pairs, more = _extended(players, pairs, drawn[:WITNESSES], chances[:WITNESSES])
+        moved = moved or more
+        settled = second_order(pairs)
+        if settled is not None:
+            yield settled, 2 * len(pairs), moved
+            return
+    first = min(len(drawn), max(WITNESSES, m // 2, len(pairs) - m))
+    for count in _steps(m + first, m + len(drawn), growing):
+        new = slice(len(pairs) - m, count - m)
+        pairs, more = _extended(players, pairs, drawn[new], chances[new])
+        moved = moved or more
+        try:
+            estimate = from_pairs("odd-kernel" if name == "exact" else name, pairs)
+        except np.linalg.LinAlgError:
+            raise RequestError(
+                f"The masks drawn do not determine all {m} features: raise the budget."
+            ) from None
+        yield estimate, 2 * len(pairs), moved
+        if name == "exact":
+            return
+
+
+def _extended(players: Players, pairs: Pairs, halves: np.ndarray, chances: np.ndarray) -> tuple[Pairs, bool]:
+    """Ask more pairs; say whether their scores differ from the base score."""
+    if not len(halves):
+        return pairs, False
+    scores = players(designs.asked(halves))
+    return dataclasses.replace(
+        pairs,
+        halves=np.concatenate([pairs.halves, halves]),
+        odd=np.concatenate([pairs.odd, designs.odd_part(scores)]),
+        chances=np.concatenate([pairs.chances, chances]),
+    ), bool(np.any(scores != players.base))
+
+
+def permuted(players: Players, limit: int, rng: np.random.Generator, _name: str, growing: bool) -> Rounds:
+    """Antithetic orders: 2 (m - 1) masks each."""
+    m, ends = players.m, (players.full - players.base) / 2
+    orders, halves = designs.chains(m, limit // (2 * (m - 1)), rng)
+    odd, moved = np.zeros((0, m - 1, len(ends))), False
+    for count in _steps(min(4, len(orders)), len(orders), growing):
+        new = halves[len(odd) : count]
+        if len(new):
+            scores = players(designs.asked(new.reshape(-1, m)))
+            moved = moved or bool(np.any(scores != players.base))
+            odd = np.concatenate([odd, designs.odd_part(scores).reshape(len(new), m - 1, -1)])
+        estimate = antithetic_permutations(orders[:count], odd, ends)
+        yield estimate, 2 * (m - 1) * count, moved
+
+
+POOL = 8
+"""Rows whose games choose the kernel that all rows share."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One design and one factorisation for every row with the same number of players."""
+
+    halves: np.ndarray
+    solve: Operator
+
+    @classmethod
+    def of(cls, several: Sequence[Players], masks: int, rng: np.random.Generator) -> Shared:
+        """Draw the design, ask it of the first rows, and choose their common kernel."""
+        m = several[0].m
+        drawn, chances = designs.leverage_pairs(m, max(0, masks // 2 - m), rng, 0.0, 2)
+        halves = np.concatenate([designs.singles(m), drawn])
+        odd = np.concatenate([designs.odd_part(one(designs.asked(halves))) for one in several], axis=1)
+        ends = np.concatenate([(one.full - one.base) / 2 for one in several])
+        return cls(halves, operator(Pairs(halves, odd, ends, np.concatenate([np.ones(m), chances]), m)))
+
+    def __call__(self, players: Players) -> tuple[Estimate, bool]:
+        """Ask one row; return its estimate and whether any score differed."""
+        scores = players(designs.asked(self.halves))
+        estimate = self.solve(designs.odd_part(scores), (players.full - players.base) / 2)
+        return estimate, bool(np.any(scores != players.base))
