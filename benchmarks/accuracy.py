@@ -1,6 +1,6 @@
 """Error of Shapley values per forward pass: our estimators against shap's KernelExplainer, same masks count.
 
-``python benchmarks/accuracy.py`` rewrites the table in the README (about ten minutes); ``--only rf10`` and
+``python benchmarks/accuracy.py`` rewrites the table in the README (a few minutes); ``--only rf10`` and
 ``--scale 0.5`` play fewer instances and write nothing. Every estimator gets the same number of masks, the
 empty and the full one not counted; shap runs with ``l1_reg=False``, because its default keeps ten
 features and does not converge.
