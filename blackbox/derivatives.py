@@ -129,10 +129,10 @@ def differentiate(
     space = space or displacements(game, asked.unit, asked.frequencies)
     _require_budget(space, asked, copies)
     found = probe(space, space.k, rng)
-    if is_flat(found):
-        return _surrogate(game, space, found, asked, rng)
-    if _saturated(game, found.here):
+    if _saturated(game, found.here) and not is_flat(found):
         return Outcome.SATURATED
+    if is_flat(found, _resolution(game, found.here)):
+        return _surrogate(game, space, found, asked, rng)
     return _slopes(game, space, found, asked)
 
 
@@ -197,6 +197,13 @@ def _off_kinks(
     slopes, bends = taken.slopes.copy(), taken.asymmetry.copy()
     slopes[:, worst], bends[:, worst] = again.slopes, again.asymmetry
     return dataclasses.replace(step, kinked=True), Jacobian(slopes, bends), lengths
+
+
+def _resolution(game: Game, here: np.ndarray) -> np.ndarray | float:
+    """What float32 probabilities tell apart on the log scale: eps / p, as where p is one minus another."""
+    if not (game.score.classifies and game.score.readout.kind == PROBABILITIES):
+        return 0.0
+    return np.asarray(float(np.finfo(np.float32).eps) * np.exp(np.minimum(-here, 80.0)))
 
 
 def _surrogate(

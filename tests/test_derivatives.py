@@ -21,6 +21,7 @@ from blackbox.model import open_model
 from blackbox.numerics.steps import KINKED, RESOLVED, STRAIGHT, Bend
 
 HERE = Path(__file__).parent / "derivatives"
+CREDIT = Path(__file__).parent.parent / "sample_models" / "credit"
 SMOOTH = ("gelu", "tanh", "transformer")
 NAMES = ("relu", "biasfree", *SMOOTH)
 CASES = [(name, row) for name in NAMES for row in range(6)]
@@ -484,3 +485,14 @@ def test_smoothgrad_is_the_mean_of_gradients_and_is_reproducible():
     near = bb.explain(stored.model, stored.x, bb.SmoothGrad(samples=6, width=1e-6))
     assert cosine(near.values, -stored.g) > 0.9999
     assert cosine(first.values, -stored.g) < 0.999
+
+
+def test_a_confident_probability_is_not_taken_for_a_staircase():
+    # 1 - p is rounded to 6e-8: on the log scale the rare class moves in steps that are not the model's
+    model = open_model(CREDIT / "credit.onnx", device="cpu")
+    rows = np.genfromtxt(CREDIT / "applicants.csv", delimiter=",", skip_header=1)[:, 1:]
+    background = np.genfromtxt(CREDIT / "background.csv", delimiter=",", skip_header=1)
+    for seed in range(3):
+        for row in rows[:12]:
+            found = bb.explain(model, row, bb.Caso(unit="deviation"), background=background, seed=seed)
+            assert found.outcome is bb.Outcome.DONE

@@ -33,8 +33,9 @@ def test_ctrl_c_says_so_and_leaves_nothing(tmp_path, wait):
         assert (tmp_path / "out" / "manifest.json").is_file()
         return
     assert list(tmp_path.iterdir()) == []
-    # before the command line is up, the interpreter itself may end the process
-    assert process.returncode in (130, -signal.SIGINT, 1)
+    # before the command line is up, the interpreter itself may end the process, and a library whose
+    # import is interrupted looks like one that is not installed
+    assert process.returncode in (130, -signal.SIGINT, 1, 3)
     if process.returncode == 130:
         assert "Stopped" in messages
 

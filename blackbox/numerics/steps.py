@@ -95,15 +95,16 @@ def _line(values: np.ndarray, here: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:3], here[None], values[3:]])
 
 
-def is_flat(found: Probe) -> bool:
+def is_flat(found: Probe, resolution: np.ndarray | float = 0.0) -> bool:
     """Nothing moves the outputs, or at least half of what moves them does so by jumps.
 
     Followed from long to short steps, a smooth change falls to a third (at an extreme a tenth) from
     rung to rung. A jump keeps its size or vanishes at once; between many jumps a change may fall like
-    a smooth one, but the last rung on which it is seen gives it away.
+    a smooth one, but the last rung on which it is seen gives it away. ``resolution`` is what one output
+    can tell apart, where that is known: its own steps are no jumps of the model.
     """
     changes = np.abs(np.concatenate([found.up, found.down], axis=1) - found.here)
-    noise = np.maximum(found.noise, FLOOR * np.abs(found.here))
+    noise = np.maximum(np.maximum(found.noise, FLOOR * np.abs(found.here)), resolution)
     if (changes <= 5 * noise).all():
         return True
     clear = changes > 40 * noise
