@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 from pathlib import Path
@@ -341,3 +342,11 @@ def test_the_python_door_raises_what_the_command_line_tells(tmp_path):
         play(load_plan(nan_plan(tmp_path, ", rows: [2]", background="{}")), tmp_path)
     with pytest.raises(RequestError, match="Unknown target"):
         play(load_plan(plan(tmp_path, targets="other")), Path())
+
+
+def test_the_report_says_whether_the_second_order_matters(bundle):
+    result, folder = bundle
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    said = [case.explanations["caso"].details["second_order_text"] for case in result.cases]
+    assert page.count("Does the second order matter here?") == len(said)
+    assert all(html.escape(words) in page for words in said)

@@ -131,6 +131,11 @@ def _case(result: CaseResult, labels: Mapping[str, str]) -> dict[str, Any]:
         "pictures": _pictures(result, methods) if picture else [],
         "subsets": _subset_words(result, labels, picture),
         "agreement": _agreement(result, methods),
+        "second_order": [
+            str(e.details["second_order_text"])
+            for e in result.explanations.values()
+            if "second_order_text" in e.details
+        ],
         "scores": _scores(result),
     }
 
