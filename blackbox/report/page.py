@@ -24,11 +24,15 @@ SIGNS = {"passed": "✓", "warned": "!", "failed": "✗"}
 
 @dataclass(frozen=True)
 class Bar:
-    """One value as drawn: its text, and the width of its bar in percent of half the cell."""
+    """One value as drawn: its text, and the width of its bar in percent of half the cell.
+
+    interval : in words, and as (left, width) in percent of the whole cell; None where there is none.
+    """
 
     text: str
     width: float
     positive: bool
+    interval: tuple[str, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ def _case(result: CaseResult, labels: Mapping[str, str]) -> dict[str, Any]:
     if any_explanation is not None and not picture:
         columns = {name: result.explanations[name].values for name in methods}
         held = [labels.get(str(value), show(value)) for value in any_explanation.data]
-        lines = _lines(columns, any_explanation.feature_names, held, labels, _subsets(result))
+        bounds = {name: _bounds(result.explanations[name]) for name in methods}
+        lines = _lines(columns, any_explanation.feature_names, held, labels, _subsets(result), bounds)
     status = {s: sum(f.status == s for f in result.findings) for s in SIGNS}
     return {
         "result": result,
@@ -148,6 +153,7 @@ def _subsets(result: CaseResult) -> list[list[int]]:
 def _lines(
     columns: Mapping[str, np.ndarray], names: tuple[str, ...], held: list[str],
     labels: Mapping[str, str], subsets: list[list[int]],
+    bounds: Mapping[str, tuple[np.ndarray, np.ndarray] | None] | None = None,
 ) -> list[Line]:  # fmt: skip
     """One line per feature, strongest first by the mean of its shares over the methods."""
     tops = {name: float(np.abs(values).max()) or 1.0 for name, values in columns.items()}
@@ -155,14 +161,27 @@ def _lines(
     strength = np.mean(shares, axis=0) if shares else np.zeros(len(names))
     lines = []
     for k in np.argsort(-strength, kind="stable"):
-        bars = tuple(_bar(float(values[k]), tops[name]) for name, values in columns.items())
+        ends = {
+            name: both and (float(both[0][k]), float(both[1][k])) for name, both in (bounds or {}).items()
+        }
+        bars = tuple(_bar(float(v[k]), tops[name], ends.get(name)) for name, v in columns.items())
         sets = tuple(number for number, members in enumerate(subsets, start=1) if k in members)
         lines.append(Line(labels.get(names[k], names[k]), held[k], bars, sets))
     return lines
 
 
-def _bar(value: float, top: float) -> Bar:
-    return Bar(f"{value:+.3g}" if value else "0", round(100 * abs(value) / top, 1), value >= 0)
+def _bounds(explanation: Explanation) -> tuple[np.ndarray, np.ndarray] | None:
+    lower, upper = explanation.lower_bounds, explanation.upper_bounds
+    return None if lower is None or upper is None else (lower, upper)
+
+
+def _bar(value: float, top: float, ends: tuple[float, float] | None = None) -> Bar:
+    text, width = f"{value:+.3g}" if value else "0", round(100 * abs(value) / top, 1)
+    if ends is None or not np.isfinite(ends).all():
+        return Bar(text, width, value >= 0)
+    left, right = (float(np.clip(50 + 50 * end / top, 0, 100)) for end in ends)
+    words = f"between {ends[0]:+.3g} and {ends[1]:+.3g}"
+    return Bar(text, width, value >= 0, (words, round(left, 1), round(right - left, 1)))
 
 
 def _pictures(result: CaseResult, methods: list[str]) -> list[Picture]:
