@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.model import Model, missing_file, open_model
-from blackbox.plan import FeaturesPart, Plan
+
+if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
+    from blackbox.plan import FeaturesPart, Plan
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def test_the_help_shows_how_to_start_line_by_line():
 def test_help_imports_nothing_heavy():
     program = (
         "import sys\nfrom blackbox.cli import cli\ncli.main(['--help'], standalone_mode=False)\n"
-        "heavy = 'shap matplotlib sklearn scipy pandas onnxruntime onnx pyarrow PIL'.split()\n"
+        "heavy = 'shap matplotlib sklearn scipy pandas pydantic onnxruntime onnx pyarrow PIL'.split()\n"
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
