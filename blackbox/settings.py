@@ -43,6 +43,19 @@ def parse(cls: type[T], values: Mapping[str, Any], what: str) -> T:
         ) from None
 
 
+def shared(cls: type[T], settings: object, fixed: Mapping[str, Any] | None = None) -> T:
+    """Build ``cls`` from the fields that another settings object has under the same names.
+
+    Parameters
+    ----------
+    cls : a dataclass; fields that ``settings`` lacks keep their defaults. fixed : values that
+        ``settings`` has no say in.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    values = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
+    return cls(**values | dict(fixed or {}))
+
+
 def whole(name: str, value: object, least: int) -> None:
     """Refuse a setting that is not a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

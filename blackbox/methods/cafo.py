@@ -12,6 +12,7 @@ from blackbox.derivatives import Asked
 from blackbox.explanation import Explanation
 from blackbox.game import Game
 from blackbox.second_order import Form, play
+from blackbox.settings import shared
 
 
 @dataclass(frozen=True)
@@ -80,20 +81,16 @@ class Cafo:
     surrogate: float | None = None
 
     def __post_init__(self) -> None:
-        self._form().check()
-        self._asked().check()
+        shared(Form, self, {"hessian": "none"}).check()
+        shared(Asked, self).check()
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes and the smoothing noise."""
-        return play(self.name, dataclasses.asdict(self), game, self._asked(), self._form(), rng)
-
-    def _asked(self) -> Asked:
-        return Asked(
-            self.unit, self.gradient_step, self.difference, self.frequencies, self.input_range,
-            self.budget, self.surrogate,
-        )  # fmt: skip
-
-    def _form(self) -> Form:
-        return Form(
-            self.sparsity, self.lambda1, self.lambda2, "none", self.groups, self.smooth, self.smooth_width
+        return play(
+            self.name,
+            dataclasses.asdict(self),
+            game,
+            shared(Asked, self),
+            shared(Form, self, {"hessian": "none"}),
+            rng,
         )

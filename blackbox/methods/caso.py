@@ -12,6 +12,7 @@ from blackbox.derivatives import Asked
 from blackbox.explanation import Explanation
 from blackbox.game import Game
 from blackbox.second_order import Form, play
+from blackbox.settings import shared
 
 
 @dataclass(frozen=True)
@@ -122,21 +123,9 @@ class Caso:
     tolerance: float = 1e-6
 
     def __post_init__(self) -> None:
-        self._form().check()
-        self._asked().check()
+        shared(Form, self).check()
+        shared(Asked, self).check()
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes and the smoothing noise."""
-        return play(self.name, dataclasses.asdict(self), game, self._asked(), self._form(), rng)
-
-    def _asked(self) -> Asked:
-        return Asked(
-            self.unit, self.gradient_step, self.difference, self.frequencies, self.input_range,
-            self.budget, self.surrogate,
-        )  # fmt: skip
-
-    def _form(self) -> Form:
-        return Form(
-            self.sparsity, self.lambda1, self.lambda2, self.hessian, self.groups, self.smooth,
-            self.smooth_width, self.curvature_step, self.step, self.iterations, self.tolerance, self.relative,
-        )  # fmt: skip
+        return play(self.name, dataclasses.asdict(self), game, shared(Asked, self), shared(Form, self), rng)

@@ -13,6 +13,7 @@ from blackbox.displacements import towards
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.gradients import gradient_record, homogeneity
+from blackbox.settings import shared
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class GradientXInput:
     budget: int | None = None
 
     def __post_init__(self) -> None:
-        self._asked().check()
+        shared(Asked, self).check()
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes."""
         settings = dataclasses.asdict(self)
-        found = differentiate(game, self._asked(), rng, towards(game, game.x))
+        found = differentiate(game, shared(Asked, self), rng, towards(game, game.x))
         if isinstance(found, Outcome):
             return game.explanation(self.name, settings, np.full((game.d, 1), np.nan), found)
         off = homogeneity(game)
@@ -81,6 +82,3 @@ class GradientXInput:
         errors = found.space.errors_of(found.gradient_errors, slopes=True)
         details = {"homogeneous": off <= 1e-3, "homogeneity_error": off, "sum": float(values.sum())}
         return gradient_record(self.name, settings, found, values, errors, details)
-
-    def _asked(self) -> Asked:
-        return Asked(gradient_step=self.gradient_step, input_range=self.input_range, budget=self.budget)

@@ -13,7 +13,7 @@ from blackbox.displacements import towards
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.gradients import gradient_record, homogeneity
-from blackbox.settings import whole
+from blackbox.settings import shared, whole
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class IntegratedGradients:
 
     def __post_init__(self) -> None:
         whole("points", self.points, 1)
-        self._asked().check()
+        shared(Asked, self).check()
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes."""
         settings = dataclasses.asdict(self)
         way = _way(game)
-        found = differentiate(game, self._asked(), rng, towards(game, way), copies=self.points)
+        found = differentiate(game, shared(Asked, self), rng, towards(game, way), copies=self.points)
         if isinstance(found, Outcome):
             return game.explanation(self.name, settings, np.full((game.d, 1), np.nan), found)
         off = homogeneity(game)
@@ -103,9 +103,6 @@ class IntegratedGradients:
             "homogeneous": off <= 1e-3, "homogeneity_error": off,
         }  # fmt: skip
         return gradient_record(self.name, settings, found, values, errors, details)
-
-    def _asked(self) -> Asked:
-        return Asked(gradient_step=self.gradient_step, input_range=self.input_range, budget=self.budget)
 
 
 def _way(game: Game) -> dict[str, np.ndarray]:

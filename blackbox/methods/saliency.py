@@ -12,6 +12,7 @@ from blackbox.derivatives import Asked, differentiate
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.gradients import gradient_record
+from blackbox.settings import shared
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,13 @@ class Saliency:
     surrogate: float | None = None
 
     def __post_init__(self) -> None:
-        self._asked().check()
+        shared(Asked, self).check()
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes."""
-        settings, found = dataclasses.asdict(self), differentiate(game, self._asked(), rng)
+        settings, found = dataclasses.asdict(self), differentiate(game, shared(Asked, self), rng)
         if isinstance(found, Outcome):
             return game.explanation(self.name, settings, np.full((game.d, 1), np.nan), found)
         values = -found.space.slopes_of(found.gradient)
         errors = found.space.errors_of(found.gradient_errors, slopes=True)
         return gradient_record(self.name, settings, found, values, errors, {})
-
-    def _asked(self) -> Asked:
-        return Asked(
-            self.unit, self.gradient_step, self.difference, self.frequencies, self.input_range,
-            self.budget, self.surrogate,
-        )  # fmt: skip

@@ -12,7 +12,7 @@ from blackbox.derivatives import Asked, derivatives_at, differentiate
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.gradients import cell_noise, gradient_record
-from blackbox.settings import number, whole
+from blackbox.settings import number, shared, whole
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class SmoothGrad:
     def __post_init__(self) -> None:
         whole("samples", self.samples, 2)
         number("width", self.width, 0.0, strict=True)
-        self._asked().check()
+        shared(Asked, self).check()
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes and the noise."""
         settings, found = (
             dataclasses.asdict(self),
-            differentiate(game, self._asked(), rng, copies=self.samples),
+            differentiate(game, shared(Asked, self), rng, copies=self.samples),
         )
         if isinstance(found, Outcome):
             return game.explanation(self.name, settings, np.full((game.d, 1), np.nan), found)
@@ -89,6 +89,3 @@ class SmoothGrad:
         return gradient_record(
             self.name, settings, found, values, found.space.errors_of(errors, slopes=True), details
         )
-
-    def _asked(self) -> Asked:
-        return Asked(self.unit, self.gradient_step, input_range=self.input_range, budget=self.budget)
