@@ -34,7 +34,7 @@ FLOORS = [
     ["gradients"],
     ["derivatives"],
     ["displacements"],
-    ["players"],
+    ["players", "owen"],
     ["game"],
     ["fill"],
     ["backgrounds"],

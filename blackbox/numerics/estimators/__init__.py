@@ -2,6 +2,7 @@
 
 from blackbox.numerics.estimators.choosing import from_pairs, second_order
 from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
+from blackbox.numerics.estimators.even_kernel import pair_interactions
 from blackbox.numerics.estimators.gaussian import odd_kernel
 from blackbox.numerics.estimators.permutations import antithetic_permutations
 from blackbox.numerics.estimators.regression import leverage_regression
@@ -17,5 +18,6 @@ __all__ = [
     "leverage_regression",
     "odd_kernel",
     "operator",
+    "pair_interactions",
     "second_order",
 ]

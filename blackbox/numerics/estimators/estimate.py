@@ -15,7 +15,8 @@ class Pairs:
     halves : Bool[np.ndarray, "n d"], one mask of each pair. odd : Float[np.ndarray, "n t"], half of v(that
     mask) - v(its complement). ends : Float[np.ndarray, "t"], half of v(N) - v(empty). chances :
     Float[np.ndarray, "n"], the chance that the design contained the pair, up to a common factor; 1 for
-    the ``start`` first pairs, which every design contains.
+    the ``start`` first pairs, which every design contains. even : Float[np.ndarray, "n t"], half of v(that
+    mask) + v(its complement), which Shapley values do not need and interactions do; None = not kept.
     """
 
     halves: np.ndarray
@@ -23,6 +24,7 @@ class Pairs:
     ends: np.ndarray
     chances: np.ndarray
     start: int
+    even: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.halves)

@@ -56,7 +56,7 @@ class Product:
         a, d = np.tanh(self.theta), len(self.theta)
         scale = 0.5 * np.log1p(-(a**2)).sum() + _log_sinh(self.theta.sum())
         found, alone = np.zeros((d, d)), np.zeros(d)
-        for q, weight in _squares():
+        for q, weight in squares():
             at, logs = np.arctanh(q * a), 0.5 * np.log1p(-((q * a) ** 2))
             both = np.exp(logs.sum() - logs[:, None] - logs - scale)
             found += weight * q * both * np.sinh(at.sum() - at[:, None] - at)
@@ -129,7 +129,7 @@ def _log_sinh(x: float) -> float:
     return float(x + np.log1p(-np.exp(-2 * x)) - np.log(2))
 
 
-def _squares() -> list[tuple[float, float]]:
+def squares() -> list[tuple[float, float]]:
     """Nodes q = s t and weights of the double integral that makes 1/k^2 of q^(k-1)."""
     nodes, weights = (part / 2 for part in np.polynomial.legendre.leggauss(8))
     nodes = nodes + 0.5
