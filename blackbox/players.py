@@ -147,12 +147,13 @@ def paired(
             yield settled, 2 * len(pairs), moved, pairs
             return
     first = min(len(drawn), max(WITNESSES, m // 2, len(pairs) - m))
+    estimate = None
     for count in _steps(m + first, m + len(drawn), growing):
         new = slice(len(pairs) - m, count - m)
         pairs, more = _extended(players, pairs, drawn[new], chances[new])
         moved = moved or more
         try:
-            estimate = from_pairs("odd-kernel" if name == "exact" else name, pairs)
+            estimate = from_pairs("odd-kernel" if name == "exact" else name, pairs, estimate)
         except np.linalg.LinAlgError:
             raise RequestError(
                 f"The masks drawn do not determine all {m} features: raise the budget."

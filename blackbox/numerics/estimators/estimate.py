@@ -47,7 +47,7 @@ class Estimate:
     values : Float[np.ndarray, "d t"], summing to v(N) - v(empty). covariance : Float[np.ndarray, "t d d"];
     None where nothing can be said. freedom : degrees of freedom behind the covariance's scale.
     error : Float[np.ndarray, "t"], mean squared leave-one-out error of h over the drawn pairs. notes :
-    what was chosen, for the record.
+    what was chosen, for the record. chosen : the same for an estimate from more pairs of the design.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Estimate:
     freedom: float
     error: np.ndarray
     notes: Mapping[str, object] = field(default_factory=dict)
+    chosen: object = field(default=None, repr=False)
 
 
 def efficient(values: np.ndarray, ends: np.ndarray) -> np.ndarray:

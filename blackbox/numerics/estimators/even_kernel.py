@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blackbox.numerics.estimators.choices import LIKELY, NOISES, STRENGTHS, capped, inverse_of
 from blackbox.numerics.estimators.estimate import Pairs
-from blackbox.numerics.estimators.gaussian import ENOUGH, LIKELY, NOISES, STRENGTHS, TIES, capped
+from blackbox.numerics.estimators.gaussian import ENOUGH
 from blackbox.numerics.estimators.odd_kernel import NODES, WEIGHTS, squares
 
 FREE = 100.0
@@ -128,7 +129,7 @@ def _one(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     d = z.shape[1]
     kernel, noise = _chosen(z, y, share, size)
-    inverse = _inverse(kernel.gram(z, z), noise)
+    inverse = inverse_of(kernel.gram(z, z), noise)
     alpha, diagonal = inverse @ y, np.diag(inverse)
     values = kernel.interactions(z, alpha)
     if d * (d - 1) // 2 > MOST_WIDTHS:
@@ -154,19 +155,8 @@ def _chosen(z: np.ndarray, y: np.ndarray, share: np.ndarray, size: np.ndarray) -
             kernel = Even(capped(shape**e / (shape**e).sum() * strength))
             gram = kernel.gram(z, z)
             for noise in NOISES:
-                inverse = _inverse(gram, noise)
+                inverse = inverse_of(gram, noise)
                 error = float(share @ ((inverse @ y) / np.diag(inverse)) ** 2)
                 if error < best[2]:
                     best = (kernel, noise, error)
     return best[0], best[1]
-
-
-def _inverse(gram: np.ndarray, noise: float) -> np.ndarray:
-    """Invert K + noise, with next to none on the full mask."""
-    a = gram.copy()
-    a.flat[:: len(a) + 1] += noise
-    a[0, 0] += TIES - noise
-    try:
-        return np.linalg.inv(a)
-    except np.linalg.LinAlgError:
-        return np.full(a.shape, np.inf)

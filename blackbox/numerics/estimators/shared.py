@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
-from blackbox.numerics.estimators.gaussian import (
+from blackbox.numerics.estimators.choices import (
     FREE,
     NOISES,
     STRENGTHS,
@@ -20,6 +19,7 @@ from blackbox.numerics.estimators.gaussian import (
     left_out,
     trimmed,
 )
+from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
 from blackbox.numerics.estimators.odd_kernel import Kernel, Product
 
 
