@@ -15,7 +15,7 @@ from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.numerics import intervals
 from blackbox.numerics.coalitions import kernel_design
-from blackbox.numerics.estimators import Estimate
+from blackbox.numerics.estimators import MOST, Estimate
 from blackbox.numerics.least_squares import efficient_regression
 from blackbox.owen import divided
 from blackbox.players import POOL, WITNESSES, Players, Shared, estimated_interactions, paired, permuted
@@ -166,7 +166,8 @@ class KernelShap:
     ) -> Explanation:  # fmt: skip
         limit = self._limit(one.m)
         alone = self.estimator not in ("auto", "odd-kernel") or self.interactions == 2 or self.hierarchy
-        if alone or one.m == 0 or 2**one.m - 2 <= limit or limit < 2 * one.m + 2 * WITNESSES:
+        few, many = limit < 2 * one.m + 2 * WITNESSES, limit > 2 * MOST
+        if alone or few or many or one.m == 0 or 2**one.m - 2 <= limit:
             return self.explain(one.game, stream(one.game))
         if one.m not in shared:
             alike = [other for other in several if other.m == one.m]

@@ -138,14 +138,16 @@ def symmetric_inverse(a: np.ndarray) -> np.ndarray:
     """Invert a positive definite matrix by Cholesky, half a general inverse's work; infinite if it is not."""
     from scipy.linalg.lapack import dpotrf, dpotri
 
-    factor, failed = dpotrf(a, lower=1, overwrite_a=1)
+    # column-major, as LAPACK wants it, so that everything happens in one array
+    factor, failed = dpotrf(np.array(a.T, order="F", copy=None), lower=1, overwrite_a=1)
     if failed:
         return np.full(a.shape, np.inf)
     found, failed = dpotri(factor, lower=1, overwrite_c=1)
     if failed:
         return np.full(a.shape, np.inf)
-    lower = np.tril(found, -1)
-    return np.asarray(lower + lower.T + np.diag(np.diag(found)))
+    for k in range(len(found) - 1):
+        found[k, k + 1 :] = found[k + 1 :, k]
+    return np.asarray(found)
 
 
 def _shaped(data: Data, best: Choice, t: int) -> Choice:

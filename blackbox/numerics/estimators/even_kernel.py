@@ -15,6 +15,7 @@ from blackbox.numerics.estimators.choices import LIKELY, NOISES, STRENGTHS, capp
 from blackbox.numerics.estimators.estimate import Pairs
 from blackbox.numerics.estimators.gaussian import ENOUGH
 from blackbox.numerics.estimators.odd_kernel import NODES, WEIGHTS, squares
+from blackbox.numerics.threads import one_thread
 
 FREE = 100.0
 """Prior variance of the constant, which the data alone decides."""
@@ -85,6 +86,7 @@ class Even:
         return float(0.5 * np.log1p(-(a**2)).sum() + total + np.log1p(np.exp(-2 * total)) - np.log(2))
 
 
+@one_thread
 def pair_interactions(
     pairs: Pairs, middle: np.ndarray, size: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:

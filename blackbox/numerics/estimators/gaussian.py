@@ -51,9 +51,7 @@ def odd_kernel(pairs: Pairs, family: str = "product", before: Estimate | None = 
     """
     data = Data.of(pairs)
     small = trimmed(data, pairs)
-    known = before.chosen if before is not None else None
-    chosen = known if _stands(known, family, small) else _decided(small, family)
-    assert isinstance(chosen, Chosen)
+    chosen, words = kernels(small, family, before)
     found = [_posterior(data, small, one, t) for t, one in enumerate(chosen.kernels)]
     values = efficient(np.stack([f[0] for f in found], axis=1), pairs.ends)
     drawn = len(pairs) - pairs.start
@@ -63,13 +61,17 @@ def odd_kernel(pairs: Pairs, family: str = "product", before: Estimate | None = 
         covariance if drawn >= ENOUGH else None,
         # half of what was drawn chooses, half judges
         max(2.0, (drawn - 1) / 2),
-        np.array([f[2] for f in found]) * chosen.factors,
-        {"kernels": [_words(one.kernel) for one in chosen.kernels]}, chosen,
+        np.array([f[2] for f in found]) * chosen.factors, words, chosen,
     )  # fmt: skip
 
 
-def _stands(known: object, family: str, small: Data) -> bool:
-    return isinstance(known, Chosen) and (known.family, known.judged) == (family, len(small.y))
+def kernels(small: Data, family: str, before: Estimate | None) -> tuple[Chosen, dict[str, object]]:
+    """Choose a kernel per target by the judging pairs, unless they have chosen before; say it in words."""
+    known = before.chosen if before is not None else None
+    stands = isinstance(known, Chosen) and (known.family, known.judged) == (family, len(small.y))
+    chosen = known if stands else _decided(small, family)
+    assert isinstance(chosen, Chosen)
+    return chosen, {"kernels": [_words(one.kernel) for one in chosen.kernels]}
 
 
 def _decided(small: Data, family: str) -> Chosen:

@@ -31,7 +31,8 @@ class Product:
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return K between Float["n d"] and Float["m d"] of signs."""
-        k = np.sinh((a * self.theta) @ b.T)
+        k = (a * self.theta) @ b.T
+        np.sinh(k, out=k)
         k /= np.sinh(self.theta.sum())
         if self.linear:
             k += self.linear / a.shape[1] * (a @ b.T)
@@ -111,7 +112,12 @@ class Blend:
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return K between Float["n d"] and Float["m d"] of signs."""
-        return (1 - self.share) * self.first.gram(a, b) + self.share * self.second.gram(a, b)
+        k = self.first.gram(a, b)
+        k *= 1 - self.share
+        even = self.second.gram(a, b)
+        even *= self.share
+        k += even
+        return k
 
     def shapley(self, z: np.ndarray) -> np.ndarray:
         """Return Cov(phi_i, f(z_j)) as Float["n d"]."""

@@ -21,6 +21,7 @@ from blackbox.numerics.estimators.choices import (
 )
 from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
 from blackbox.numerics.estimators.odd_kernel import Kernel, Product
+from blackbox.numerics.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Operator:
         )  # fmt: skip
 
 
+@one_thread
 def operator(pairs: Pairs) -> Operator:
     """Choose one kernel for the games of several rows, and factorise once.
 
