@@ -44,7 +44,7 @@ FLOORS = [
     ["interop"],
     ["explanation", "model"],
     ["threshold", "searches", "clusters"],
-    ["casts", "diagnosis", "files", "operators", "seeds", "settings", "watcher", "yamls"],
+    ["canonical", "casts", "diagnosis", "files", "operators", "seeds", "settings", "watcher", "yamls"],
     ["errors"],
     ["numerics"],
 ]
