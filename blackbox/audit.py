@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from blackbox import api
+from blackbox import api, study
 from blackbox.case import Case
-from blackbox.checks import Finding, Subject
+from blackbox.checks import Context, Examiner, Finding, Subject
 from blackbox.errors import BlackboxError, BudgetSpent, ModelError
 from blackbox.explanation import Explanation
 from blackbox.materials import Materials, gather
@@ -55,20 +57,21 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """A played audit. rows : forward rows really spent."""
+    """A played audit. rows : forward rows really spent. general : findings about the whole."""
 
     plan: Plan
     materials: Materials
     cases: tuple[CaseResult, ...]
     rows: int
+    general: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings, case after case."""
-        return [finding for case in self.cases for finding in case.findings]
+        """All findings: those about the whole, then case after case."""
+        return [*self.general, *(finding for case in self.cases for finding in case.findings)]
 
     def count(self, status: str) -> int:
-        """Return how many findings have a status: passed, warned or failed."""
+        """Return how many findings have a status: passed, warned, failed or skipped."""
         return sum(finding.status == status for finding in self.findings)
 
     @property
@@ -94,6 +97,7 @@ def run(plan: Plan, folder: Path, watcher: Watcher | None = None) -> AuditResult
     positions, targets = _positions(plan, materials), plan.target_list()
     watcher.total(len(positions) * len(targets) * (len(plan.methods) + 1))
     ledger = Ledger(most=plan.budget, observer=watcher.rows)
+    before = study.surveyed(plan, study.study_of(plan, materials, folder, ledger))
     cases = tuple(
         _case(plan, materials, ledger, watcher, position, target)
         for position in positions
@@ -101,7 +105,18 @@ def run(plan: Plan, folder: Path, watcher: Watcher | None = None) -> AuditResult
     )
     if not any(case.explanations for case in cases):
         raise cases[0].failures[0].error
-    return AuditResult(plan, materials, cases, ledger.rows)
+    after = study.reviewed(plan, lambda: _records(cases), Context())
+    return AuditResult(plan, materials, cases, ledger.rows, (*before, *after))
+
+
+def _records(cases: tuple[CaseResult, ...]) -> Iterator[dict[str, Any]]:
+    """What a review reads of every case."""
+    for case in cases:
+        about = {"case": case.id, "target": case.target}
+        yield {"kind": "case", **about, "reasons": None}
+        for name, explanation in case.explanations.items():
+            told = json.loads(explanation.to_json())
+            yield {"kind": "explanation", **about, "method": name, "explanation": told}
 
 
 def _positions(plan: Plan, materials: Materials) -> list[int]:
@@ -142,6 +157,8 @@ def _findings(plan: Plan, subject: Subject, failures: list[Failure]) -> list[Fin
     if not subject.explanations:
         return found
     for check in plan.parsed_checks():
+        if not isinstance(check, Examiner):
+            continue
         try:
             found.extend(check.examine(subject))
         except (ModelError, BudgetSpent) as error:

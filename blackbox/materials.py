@@ -80,6 +80,12 @@ def gather(plan: Plan, folder: Path) -> Materials:
     return Materials(model, data, background, _labels(plan, folder, data, files), files)
 
 
+def reopened(plan: Plan, folder: Path, device: str) -> Model:
+    """Open the plan's model once more, on another device."""
+    part = plan.model.model_copy(update={"device": device})
+    return _model(plan.model_copy(update={"model": part}), folder, {})
+
+
 def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Model:
     part = plan.model
     path = folder / part.path

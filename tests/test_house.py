@@ -20,6 +20,7 @@ FLOORS = [
     ["profile"],
     ["lockstep"],
     ["audit"],
+    ["study"],
     ["materials", "draft"],
     ["plan"],
     ["checks", "impact"],

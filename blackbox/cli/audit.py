@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blackbox.audit import AuditResult, CaseResult
 
 MOST_CASES = 15
-STYLES = {"passed": "green", "warned": "yellow", "failed": "red"}
+STYLES = {"passed": "green", "warned": "yellow", "failed": "red", "skipped": "dim"}
 
 
 @click.command()
@@ -57,7 +57,9 @@ def _show(console: Console, result: AuditResult, report: Path) -> None:
     for line in _remarks(result):
         console.print(line)
     verdict, colour = ("PASSED", "green") if result.passed else ("NOT PASSED", "red")
-    counts = ", ".join(f"{result.count(status)} {status}" for status in STYLES)
+    counts = ", ".join(
+        f"{result.count(status)} {status}" for status in STYLES if status != "skipped" or result.count(status)
+    )
     console.print(
         Panel(
             f"[bold {colour}]{verdict}[/]  {counts}  ({result.rows:,} forward rows)\n"
@@ -73,14 +75,18 @@ def _remarks(result: AuditResult) -> list[str]:
     """One line per check that did not hold everywhere, failed ones first, with its first sentence."""
     from rich.markup import escape
 
+    from blackbox.checks import AUDIT, MODEL
+
     lines = []
-    for status in ("failed", "warned"):
+    for status in ("failed", "warned", "skipped"):
         open_ones = [finding for finding in result.findings if finding.status == status]
         for check in dict.fromkeys(finding.check for finding in open_ones):
             mine = [finding for finding in open_ones if finding.check == check]
             cases = len({finding.case for finding in mine})
             name = check.replace("_", " ")
-            told = escape(f"{name}, {cases} of {len(result.cases)} cases; {mine[0].case}: {mine[0].sentence}")
+            about = mine[0].case in (MODEL, AUDIT)
+            where = "" if about else f", {cases} of {len(result.cases)} cases"
+            told = escape(f"{name}{where}; {mine[0].case}: {mine[0].sentence}")
             lines.append(f"[{STYLES[status]}]{status}[/] {told}")
     return lines
 

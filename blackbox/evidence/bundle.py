@@ -96,7 +96,7 @@ def _manifest(result: AuditResult, inside: Path) -> dict[str, Any]:
         "schema": SCHEMA,
         "tool": f"blackbox {__version__}",
         "passed": result.passed,
-        "findings": {status: result.count(status) for status in ("passed", "warned", "failed")},
+        "findings": {status: result.count(status) for status in ("passed", "warned", "failed", "skipped")},
         "cases": len(result.cases),
         "rows": result.rows,
         "rows_per_run": result.materials.model.limits.rows_per_run,

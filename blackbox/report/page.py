@@ -19,7 +19,7 @@ from blackbox.report.templating import fill
 SHOWN = 12
 """Features shown at once; the others unfold."""
 
-SIGNS = {"passed": "✓", "warned": "!", "failed": "✗"}
+SIGNS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–"}
 
 
 @dataclass(frozen=True)
