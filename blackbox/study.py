@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.checks import AUDIT, MODEL, Check, Context, Finding, Reviewer, Study, Surveyor
+from blackbox.checks import AUDIT, MODEL, Check, Context, Drift, Finding, Reviewer, Study, Surveyor
 from blackbox.errors import BudgetSpent, ModelError
 from blackbox.materials import Materials, reopened
 from blackbox.score import Ledger
@@ -43,14 +43,17 @@ def surveyed(plan: Plan, study: Study) -> list[Finding]:
 def reviewed(
     plan: Plan, records: Callable[[], Iterable[Mapping[str, Any]]], context: Context
 ) -> list[Finding]:
-    """Play the plan's reviews.
+    """Play the plan's reviews, and the check against an earlier audit where one was named.
 
     Parameters
     ----------
     records : called once per review; see ``Reviewer.review`` for what they hold.
     """
     found: list[Finding] = []
-    for check in plan.parsed_checks():
+    checks = plan.parsed_checks()
+    if context.baseline is not None and not any(check.name == Drift.name for check in checks):
+        checks.append(Drift())
+    for check in checks:
         if isinstance(check, Reviewer):
             found.extend(_tried(check, AUDIT, lambda check=check: check.review(records(), context)))  # type: ignore[misc]
     return found
