@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from test_cli import plan, run
 
 from blackbox.checks import AUDIT, CHECKS, Context, context_of
 from blackbox.checks.drift import _joined, _kolmogorov_smirnov
@@ -112,3 +113,20 @@ def test_a_folder_that_is_no_audit_or_was_changed_is_refused(tmp_path):
     with pytest.raises(RequestError, match="it was changed"):
         context_of(tmp_path / "old")
     assert context_of(None) == Context()
+
+
+def test_the_command_compares_with_an_earlier_audit_and_binds_it(tmp_path):
+    path = plan(tmp_path)
+    run("audit", path, "-o", tmp_path / "old")
+    again = run("audit", path, "-o", tmp_path / "new", "--baseline", tmp_path / "old")
+    assert again.exit_code == 0
+    findings = json.loads((tmp_path / "new" / "findings.json").read_text())["general"]
+    drift = [f for f in findings if f["check"] == "drift"]
+    assert [(f["status"], f["value"]) for f in drift] == [("passed", 0)] * 3
+    digest = hashlib.sha256((tmp_path / "old" / "manifest.json").read_bytes()).hexdigest()
+    manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
+    assert manifest["inputs"]["baseline"] == {"manifest.json": digest}
+    (tmp_path / "old" / "records.jsonl").write_text("")
+    refused = run("audit", path, "-o", tmp_path / "newer", "--baseline", tmp_path / "old")
+    assert (refused.exit_code, "it was changed" in " ".join(refused.stderr.split())) == (2, True)
+    assert not (tmp_path / "newer").exists()

@@ -34,11 +34,7 @@ class Nearness:
         rows : Float["n p"], not whitened. but : Int["n"], a row of the sample that does not count, as it
             lent some of its values; -1 = none. None = all count.
         """
-        whole = _whitened(rows, self.centre, self.whitening)
-        step = max(1, CHUNK // max(len(self.sample), 1))
-        pieces = [slice(start, start + step) for start in range(0, len(whole), step)]
-        found = [_nearest(whole[p], self.sample, None if but is None else but[p]) for p in pieces]
-        return np.concatenate(found) if found else np.zeros(0)
+        return _in_pieces(_whitened(rows, self.centre, self.whitening), self.sample, but)
 
 
 def nearness(sample: np.ndarray, quantile: float) -> Nearness:
@@ -68,8 +64,16 @@ def nearness(sample: np.ndarray, quantile: float) -> Nearness:
         _rotation((sample - centre) / scale) / scale[:, None] if len(scale) <= MOST_ROTATED else 1 / scale
     )
     whole = _whitened(sample, centre, whitening)
-    apart = _nearest(whole, whole, np.arange(len(whole)))
+    apart = _in_pieces(whole, whole, np.arange(len(whole)))
     return Nearness(whole, centre, whitening, float(np.quantile(apart, quantile)))
+
+
+def _in_pieces(rows: np.ndarray, sample: np.ndarray, but: np.ndarray | None) -> np.ndarray:
+    """As ``_nearest``, with so many distances at once."""
+    step = max(1, CHUNK // len(sample))
+    pieces = [slice(start, start + step) for start in range(0, len(rows), step)]
+    found = [_nearest(rows[p], sample, None if but is None else but[p]) for p in pieces]
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def _whitened(rows: np.ndarray, centre: np.ndarray, whitening: np.ndarray) -> np.ndarray:
