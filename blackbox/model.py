@@ -106,7 +106,8 @@ class Model(Protocol):
 
     A model may also offer ``traits``, a mapping: ``operators``, the types of its operators between the
     inputs and the answer (``Mul(constant)`` where all but one factor are constants), and ``link``, the
-    softmax or sigmoid that the answer ends with, or an empty string. Its absence is no fault.
+    softmax or sigmoid that the answer ends with, or an empty string; and ``randomised(rng)``, which opens a
+    copy whose weights are shuffled. Their absence is no fault.
     """
 
     @property
