@@ -148,7 +148,7 @@ def check_signature(folder, manifest, pem):
         raise Bad("the signature does not hold") from None
     if get(folder, "statement.intoto.json") != payload:
         yield "statement.intoto.json is not what was signed"
-    yield from check_statement(folder, manifest, strict(payload, "the statement"))
+    yield from check_statement(folder, manifest, strict(payload, "the statement"), spki)
 
 
 def once(encoded):
@@ -158,7 +158,7 @@ def once(encoded):
     return decoded
 
 
-def check_statement(folder, manifest, statement):
+def check_statement(folder, manifest, statement, spki):
     wanted = [("manifest.json", sha(get(folder, "manifest.json"))), ("run.json", sha(get(folder, "run.json")))]
     for role in sorted(manifest["inputs"]):
         wanted += [(f"{role}/{name}", digest) for name, digest in sorted(manifest["inputs"][role].items())]
@@ -175,7 +175,8 @@ def check_statement(folder, manifest, statement):
         tests[next((s for s in ("failed", "warned") if counts.get(s)), "passed")].append(name)
     result = "FAILED" if not manifest["passed"] else "WARNED" if tests["warned"] else "PASSED"
     plan = {"name": "plan.yaml", "digest": {"sha256": manifest["files"]["plan.yaml"]["sha256"]}}
-    own = {"schema": "blackbox.statement/1", "records": manifest["records"], "signed_at": predicate["blackbox"]["signed_at"]}
+    own = {"schema": "blackbox.statement/1", "records": manifest["records"],
+           "public_key": base64.b64encode(spki).decode(), "signed_at": predicate["blackbox"]["signed_at"]}  # fmt: skip
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", own["signed_at"]):
         yield "the statement has no time of signing"
     said = {"result": result, "configuration": [plan], "blackbox": own}

@@ -18,6 +18,7 @@ from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.keygen import keygen
 from blackbox.cli.methods import methods
+from blackbox.cli.receipt import receipt
 from blackbox.cli.sign import sign
 from blackbox.cli.sis_profile import sis_profile
 from blackbox.cli.verify import verify
@@ -79,6 +80,7 @@ for verb in (
     keygen,
     sign,
     verify,
+    receipt,
     methods,
     doctor,
 ):

@@ -107,6 +107,25 @@ def parsed(text: bytes) -> Ed25519PublicKey:
     return key
 
 
+def from_spki(der: bytes) -> Ed25519PublicKey:
+    """Read a public key from DER SubjectPublicKeyInfo.
+
+    Raises
+    ------
+    EvidenceError : it is malformed, or no Ed25519 key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(der)
+    except Exception:  # cryptography has many ways to say that this is no key
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise EvidenceError("The public key of the statement is malformed.")
+    return key
+
+
 def spki(key: Ed25519PublicKey) -> bytes:
     """Return a public key as DER SubjectPublicKeyInfo, 44 bytes (RFC 8410)."""
     from cryptography.hazmat.primitives import serialization as forms

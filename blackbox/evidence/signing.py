@@ -31,7 +31,7 @@ def sign(folder: Path, key: Path) -> str:
     _check_unsigned(folder, name)
     digests = {part: sha256(folder / part) for part in (MANIFEST, RUN)}
     now = datetime.now(UTC).strftime(statement.CLOCK)
-    payload = statement.build(manifest, digests, now)
+    payload = statement.build(manifest, digests, now, keys.spki(private.public_key()))
     for place, text in ((STATEMENT, payload), (ENVELOPE, envelope.seal(payload, private))):
         with written(folder / place) as temporary:
             temporary.write_bytes(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ CLOCK = "%Y-%m-%dT%H:%M:%SZ"
 STATUSES = ("passed", "warned", "failed")
 
 
-def build(manifest: Mapping[str, Any], digests: Mapping[str, str], signed_at: str) -> bytes:
+def build(manifest: Mapping[str, Any], digests: Mapping[str, str], signed_at: str, key: bytes) -> bytes:
     """Return the statement about a bundle as canonical JSON.
 
     Everything in it follows from its arguments, so that a verifier can build it again and compare.
@@ -22,7 +23,8 @@ def build(manifest: Mapping[str, Any], digests: Mapping[str, str], signed_at: st
     Parameters
     ----------
     manifest : the bundle's manifest. digests : SHA-256 of ``manifest.json`` and ``run.json``.
-    signed_at : UTC time by the signer's clock, as ``2026-01-05T09:00:07Z``.
+    signed_at : UTC time by the signer's clock, as ``2026-01-05T09:00:07Z``. key : the signer's public key as
+        DER SubjectPublicKeyInfo, so that a receipt can carry it.
 
     References
     ----------
@@ -34,7 +36,7 @@ def build(manifest: Mapping[str, Any], digests: Mapping[str, str], signed_at: st
 
     named = {**digests, **_inputs(manifest)}
     subjects = [ResourceDescriptor(name, digest={"sha256": digest}).pb for name, digest in named.items()]
-    statement = Statement(subjects, PREDICATE, _predicate(manifest, signed_at))
+    statement = Statement(subjects, PREDICATE, _predicate(manifest, signed_at, key))
     statement.validate()
     return canonical(MessageToDict(statement.pb))
 
@@ -45,10 +47,13 @@ def _inputs(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {f"{role}/{name}": roles[role][name] for role in sorted(roles) for name in sorted(roles[role])}
 
 
-def _predicate(manifest: Mapping[str, Any], signed_at: str) -> dict[str, Any]:
+def _predicate(manifest: Mapping[str, Any], signed_at: str, key: bytes) -> dict[str, Any]:
     tests = {f"{status}Tests": _checks(manifest, status) for status in STATUSES}
     plan = {"name": "plan.yaml", "digest": {"sha256": manifest["files"]["plan.yaml"]["sha256"]}}
-    own = {"schema": SCHEMA, "records": manifest["records"], "signed_at": signed_at}
+    own = {
+        "schema": SCHEMA, "records": manifest["records"], "signed_at": signed_at,
+        "public_key": b64encode(key).decode(),
+    }  # fmt: skip
     return {"result": result(manifest), "configuration": [plan], **tests, "blackbox": own}
 
 

@@ -62,7 +62,7 @@ def verify(folder: Path, key: Path, model: Path | None = None, data: Path | None
             raise RequestError(f"There is no {role} {path} to compare the bundle with.")
     manifest = inventory.read_manifest(folder)
     problems = content_problems(folder, manifest)
-    signed, told = _signature(folder, manifest, public)
+    signed, told = signature(folder, manifest, public)
     problems += told
     for role, path in given.items():
         if path is not None:
@@ -70,7 +70,7 @@ def verify(folder: Path, key: Path, model: Path | None = None, data: Path | None
     own = signed["predicate"] if signed else {}
     return Verification(
         tuple(problems), _checked(manifest, given), _unchecked(manifest, given),
-        _remarks(own.get("blackbox", {})), own.get("result"),
+        remarks(own.get("blackbox", {})), own.get("result"),
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def content_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     return problems + inventory.check_records(folder, manifest)
 
 
-def _signature(
+def signature(
     folder: Path, manifest: Mapping[str, Any], key: Ed25519PublicKey
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the signed statement, where one is, and what does not hold about it."""
@@ -90,7 +90,7 @@ def _signature(
         problems = []
         if inventory.content(folder / STATEMENT, LARGEST) != payload:
             problems.append(f"{STATEMENT} is not the statement that was signed.")
-        problems += statement_problems(payload, signed, folder, manifest)
+        problems += _misstated(payload, signed, folder, manifest, keys.spki(key))
     except EvidenceError as error:
         unsigned = not (folder / ENVELOPE).exists() and not (folder / STATEMENT).exists()
         advice = "The bundle is not signed: `blackbox sign` does that." if unsigned else error.message
@@ -100,13 +100,15 @@ def _signature(
     return signed if not problems else None, problems
 
 
-def statement_problems(payload: bytes, signed: Any, folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+def _misstated(
+    payload: bytes, signed: Any, folder: Path, manifest: Mapping[str, Any], key: bytes
+) -> list[str]:
     """Return where a statement says other things than the bundle that it was made from."""
     signed_at = statement.signed_at(signed)
     if signed_at is None:
         return [f"The signed statement is not one of the schema {statement.SCHEMA}."]
     digests = {name: sha256(folder / name) for name in (MANIFEST, RUN) if (folder / name).is_file()}
-    wanted = statement.build(manifest, digests, signed_at)
+    wanted = statement.build(manifest, digests, signed_at, key)
     if wanted == payload:
         return []
     expected = parse(wanted)
@@ -152,7 +154,8 @@ def _unchecked(manifest: Mapping[str, Any], given: Mapping[str, Path | None]) ->
     return tuple(said)
 
 
-def _remarks(own: Mapping[str, Any]) -> tuple[str, ...]:
+def remarks(own: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what should be known about a statement that holds, by our part of it."""
     signed_at = own.get("signed_at")
     if signed_at is None:
         return ()
