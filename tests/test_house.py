@@ -43,7 +43,7 @@ FLOORS = [
     ["score"],
     ["interop"],
     ["explanation", "model"],
-    ["threshold", "searches", "clusters"],
+    ["threshold", "searches", "clusters", "mlmodel"],
     ["canonical", "casts", "diagnosis", "files", "operators", "seeds", "settings", "watcher", "yamls"],
     ["errors"],
     ["numerics"],

@@ -132,7 +132,7 @@ FORGERIES = {
     "key": lambda e: e.update(key="MCowBQYDK2VwAyEA" + "A" * 43 + "="),
     "broken key": lambda e: e.update(key="AAAA"),
     "payload": lambda e: e.update(envelope=e["envelope"].replace('"payload":"ey', '"payload":"fy')),
-    "schema": lambda e: e.update(schema="blackbox.receipt/2"),
+    "schema": lambda e: e.update(schema="blackbox.case-receipt/2"),
 }
 
 

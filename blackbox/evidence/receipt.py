@@ -19,7 +19,7 @@ from blackbox.evidence.inventory import ENVELOPE, RECORDS, STATEMENT
 from blackbox.evidence.verify import Verification
 from blackbox.files import written
 
-SCHEMA = "blackbox.receipt/1"
+SCHEMA = "blackbox.case-receipt/1"
 LARGEST = 2**30
 """Bytes of a page."""
 

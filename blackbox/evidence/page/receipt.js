@@ -216,7 +216,7 @@ function show(verdict, title, sentence, rest) {
     const look = document.head.querySelector("#look"), policy = document.head.querySelector("meta[http-equiv='Content-Security-Policy']");
     insist(policy && look && look.sheet && look.sheet.cssRules.length > 20, "The frame of this page was changed.");
     const evidence = JSON.parse(document.getElementById("evidence").textContent);
-    insist(evidence.schema === "blackbox.receipt/1", "The page holds no receipt that it understands.");
+    insist(evidence.schema === "blackbox.case-receipt/1", "The page holds no receipt that it understands.");
     const { statement, why: cannot, keyid } = await check(evidence);
     const rest = content(evidence, statement, keyid, !cannot);
     if (cannot) show("unchecked", "Could not be checked here", `${cannot} What follows may have been changed; do not rely on it before it has been checked.`, rest);
