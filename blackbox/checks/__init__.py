@@ -1,11 +1,25 @@
 """Findings: what must hold before an explanation is trusted, each with a formula and a threshold."""
 
 from blackbox.checks.faithfulness import Correlation, Curves, Erasure
-from blackbox.checks.finding import Check, Finding, Subject
+from blackbox.checks.finding import (
+    AUDIT,
+    MODEL,
+    Check,
+    Context,
+    Examiner,
+    Finding,
+    Reviewer,
+    Study,
+    Subject,
+    Surveyor,
+)
 from blackbox.checks.quality import Additivity, Agreement, Fidelity, LocalFit, Stability, Sufficiency
 from blackbox.checks.trust import Determinism, Omission, Outcomes, Protected
 
-__all__ = ["CHECKS", "DEFAULT", "Check", "Finding", "Subject"]
+__all__ = [
+    "AUDIT", "CHECKS", "DEFAULT", "MODEL", "Check", "Context", "Examiner", "Finding", "Reviewer", "Study",
+    "Subject", "Surveyor",
+]  # fmt: skip
 
 CHECKS: dict[str, type[Check]] = {
     "determinism": Determinism,
