@@ -49,7 +49,7 @@ FLOORS = [
     ["score"],
     ["interop"],
     ["explanation", "model"],
-    ["threshold", "searches", "clusters"],
+    ["threshold", "searches", "clusters", "mlmodel"],
     ["casts", "diagnosis", "files", "operators", "privacy", "seeds", "settings", "watcher", "yamls"],
     ["canonical"],
     ["errors"],
