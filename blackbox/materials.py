@@ -124,6 +124,19 @@ def reopened(plan: Plan, folder: Path, device: str) -> Model:
     return _model(plan.model_copy(update={"model": part}), folder, {})
 
 
+def gather_without_data(plan: Plan, folder: Path) -> Materials:
+    """Open and read what a plan names, but neither its data nor a background.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``gather``.
+    """
+    files: dict[str, tuple[Path, ...]] = {}
+    model = _model(plan, folder, files)
+    data = Dataset((), {}, plan.data.columns or (), ())
+    return Materials(model, data, Background({}), _labels(plan, folder, data, files), files)
+
+
 def _model(
     plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]], rows_per_run: int | None = None
 ) -> Model:

@@ -20,6 +20,7 @@ from blackbox.cli.keygen import keygen
 from blackbox.cli.methods import methods
 from blackbox.cli.receipt import receipt
 from blackbox.cli.sign import sign
+from blackbox.cli.serve import serve
 from blackbox.cli.sis_profile import sis_profile
 from blackbox.cli.verify import verify
 from blackbox.errors import BlackboxError, nearest
@@ -81,6 +82,7 @@ for verb in (
     sign,
     verify,
     receipt,
+    serve,
     methods,
     doctor,
 ):
