@@ -36,6 +36,7 @@ def audit(context: click.Context, plan: Path, folder: Path | None) -> None:
     check_target(target)
     with terminal.progress("opening") as watcher:
         result = run(loaded, plan.parent, watcher)
+    terminal.bill(result.materials.model)
     report = write_bundle(result, target)
     _show(terminal.out(), result, report)
     context.exit(0 if result.passed else 1)
