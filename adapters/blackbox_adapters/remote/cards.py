@@ -10,7 +10,7 @@ from urllib.parse import quote
 from blackbox.errors import ModelError, RequestError, nearest
 from blackbox.model import Tensor
 from blackbox_adapters.remote.dialects import Card
-from blackbox_adapters.remote.line import Line
+from blackbox_adapters.remote.line import Line, Reply
 from blackbox_adapters.remote.tensors import NAMES, declared
 
 
@@ -101,14 +101,14 @@ def _refuse_status(line: Line, status: int) -> None:
 
 
 def _served(line: Line) -> list[str]:
-    """Return the names of a server's models, where it lists them (KServe and ours do)."""
-    path = "/v1/models" if line.address.protocol == "v1" else "/v2/models"
-    found = _optional(line, line.address.prefix + path).get("models")
-    names = (
-        [one.get("name") if isinstance(one, dict) else one for one in found]
-        if isinstance(found, list)
-        else []
-    )
+    """Return the names of a server's models: KServe and ours list them, Triton and MLServer index them."""
+    prefix = line.address.prefix
+    found = _optional(line, f"{prefix}/{line.address.protocol}/models").get("models")
+    if found is None and line.address.protocol == "v2":
+        reply = line.post(f"{prefix}/v2/repository/index", b"{}", 0)
+        found = _json(line, reply) if reply.status == 200 else None
+    listed = found if isinstance(found, list) else []
+    names = [one.get("name") if isinstance(one, dict) else one for one in listed]
     return [str(name) for name in names if name]
 
 
@@ -139,10 +139,13 @@ def _mlflow(line: Line) -> Card:
 def _optional(line: Line, path: str) -> dict[str, Any]:
     """Return a JSON object that a server may or may not have."""
     reply = line.get(path)
-    if reply.status != 200 or not reply.body.strip():
-        return {}
-    try:
-        found = line.document(reply)
-    except ModelError:
-        return {}
+    found = _json(line, reply) if reply.status == 200 else None
     return found if isinstance(found, dict) else {}
+
+
+def _json(line: Line, reply: Reply) -> Any:
+    """Parse what may be no JSON, or empty, and is then nothing."""
+    try:
+        return line.document(reply)
+    except ModelError:
+        return None
