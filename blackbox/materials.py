@@ -80,6 +80,19 @@ def gather(plan: Plan, folder: Path) -> Materials:
     return Materials(model, data, background, _labels(plan, folder, data, files), files)
 
 
+def gather_without_data(plan: Plan, folder: Path) -> Materials:
+    """Open and read what a plan names, but neither its data nor a background.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``gather``.
+    """
+    files: dict[str, tuple[Path, ...]] = {}
+    model = _model(plan, folder, files)
+    data = Dataset((), {}, plan.data.columns or (), ())
+    return Materials(model, data, Background({}), _labels(plan, folder, data, files), files)
+
+
 def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Model:
     part = plan.model
     path = folder / part.path

@@ -13,6 +13,7 @@ GARDEN = ROOT / "adapters" / "blackbox_adapters"
 
 FLOORS = [
     ["cli"],
+    ["service"],
     ["evidence"],
     ["report"],
     ["compare", "mistakes"],
