@@ -173,10 +173,14 @@ def _adapter(source: object) -> EntryPoint:
     raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
 
 
+def is_url(source: str) -> bool:
+    """Tell a model behind a URL from a file."""
+    return "://" in source
+
+
 def _key(source: str) -> str:
-    scheme = urlparse(source).scheme
-    if "://" in source:
-        return scheme
+    if is_url(source):
+        return urlparse(source).scheme
     path = Path(source)
     if not path.exists():
         raise missing_file(path, "model")

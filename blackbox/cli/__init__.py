@@ -19,8 +19,8 @@ from blackbox.cli.inspect import inspect
 from blackbox.cli.keygen import keygen
 from blackbox.cli.methods import methods
 from blackbox.cli.receipt import receipt
-from blackbox.cli.sign import sign
 from blackbox.cli.serve import serve
+from blackbox.cli.sign import sign
 from blackbox.cli.sis_profile import sis_profile
 from blackbox.cli.verify import verify
 from blackbox.errors import BlackboxError, nearest
