@@ -133,14 +133,13 @@ def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
         for k, case in enumerate(unknown):
             case.answers.append(outputs[k * count : (k + 1) * count])
     games = [case.game(question.target, question.scale or question.method.scale) for case in cases]
-    nothing = [np.zeros((1, game.d), dtype=bool) for game in games]
-    filled = [game.fill(mask) for game, mask in zip(games, nothing, strict=True)]
-    rows = {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+    # an input with everything hidden is its background, but for the cells that are never hidden
+    nothing = [game.fill(np.zeros((1, game.d), dtype=bool)) for game in games]
+    rows = {name: np.concatenate([part[name] for part in nothing]) for name in nothing[0]}
     hidden = forward(model, rows, answer, question.ledger)
-    for k, (game, mask) in enumerate(zip(games, nothing, strict=True)):
-        game.memory.put(
-            pack(mask | ~game.in_play)[0], game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0)
-        )
+    for k, game in enumerate(games):
+        (key,) = pack(~game.in_play[None])
+        game.memory.put(key, game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0))
     return games
 
 
