@@ -1,50 +1,54 @@
-"""A headless Chromium, driven over the pipes of its debugging protocol; needs nothing but the browser."""
+"""Headless Chromium through its debugging pipe: opens pages, runs scripts in them, says what a reader sees."""
 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 
-KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40}
+import pytest
 
 
-class Browser:
-    """One tab. ``trouble`` gathers what its console complained about, ``asked`` every address it loaded."""
+class Page:
+    """One tab. ``call`` is a method of the DevTools protocol.
 
-    def __init__(self, process, send, receive):
-        self.process, self._send, self._receive = process, send, receive
-        self._buffer, self._count, self.session = b"", 0, None
+    trouble : what its console complained about. asked : every address it loaded.
+    """
+
+    def __init__(self, to_browser, from_browser):
+        self.to_browser, self.from_browser = to_browser, from_browser
+        self.numbers, self.session, self.unread = itertools.count(1), None, b""
         self.trouble, self.asked = [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
 
-    def call(self, method, **parameters):
-        self._count += 1
-        number = self._count
-        message = {"id": number, "method": method, "params": parameters}
+    def call(self, method, **params):
+        number = next(self.numbers)
+        message = {"id": number, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
-        os.write(self._send, json.dumps(message).encode() + b"\0")
-        while (heard := self._hear()).get("id") != number:
+        os.write(self.to_browser, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != number:
             pass
-        assert "error" not in heard, heard
-        return heard["result"]
+        assert "error" not in answer, answer
+        return answer["result"]
 
-    def _hear(self):
-        while b"\0" not in self._buffer:
-            piece = os.read(self._receive, 1 << 20)
-            assert piece, "the browser has gone"
-            self._buffer += piece
-        text, _, self._buffer = self._buffer.partition(b"\0")
-        message = json.loads(text)
+    def _next(self):
+        while b"\0" not in self.unread:
+            read = os.read(self.from_browser, 1 << 20)
+            assert read, "the browser ended"
+            self.unread += read
+        message, _, self.unread = self.unread.partition(b"\0")
+        return self._noted(json.loads(message))
+
+    def _noted(self, message):
         name, told = message.get("method"), message.get("params", {})
         if name == "Network.requestWillBeSent":
             self.asked.append(told["request"]["url"])
@@ -54,29 +58,21 @@ class Browser:
             self.trouble.append(told["entry"]["text"])
         return message
 
-    def open(self, address):
-        self.call("Page.navigate", url=address)
-        self.until("document.readyState === 'complete'")
+    def evaluate(self, script):
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
-    def run(self, script):
-        """Evaluate JavaScript in the page and return its value."""
-        got = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in got, got
-        return got["result"].get("value")
-
-    def until(self, script, seconds=20):
-        """Wait until JavaScript is true."""
-        end = time.monotonic() + seconds
-        while not self.run(f"!!({script})"):
-            assert time.monotonic() < end, f"never came true: {script}"
-            time.sleep(0.03)
+    def open(self, path):
+        """Load a file, or an address."""
+        self.call("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
 
     def press(self, key, times=1):
+        """Press Tab or Enter."""
+        number, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
         for _ in range(times):
-            text = {"Enter": "\r", " ": " "}.get(key, "")
-            for kind in ("keyDown", "keyUp"):
-                self.call("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown" else "",
-                          windowsVirtualKeyCode=KEYS.get(key, 0))  # fmt: skip
+            self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=number)
+            self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=number)
 
     def type(self, text):
         self.call("Input.insertText", text=text)
@@ -91,33 +87,41 @@ class Browser:
         data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
 
+    def before_load(self, script):
+        """Run a script in every page that is opened from now on, before its own."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    def wait(self, script, seconds=20.0):
+        """The value of a script as soon as it is true, or what it is when the time is over."""
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(script)) and time.monotonic() < end:
+            time.sleep(0.01)
+        return value
+
 
 @contextmanager
-def browser():
-    """Start a browser; its absence is a failure that says what to do."""
+def opened(tmp_path):
+    """A browser with one tab; the test fails where there is no browser."""
     program = shutil.which("chromium")
-    assert program, "there is no chromium: run tests/peers/system.sh"
-    to_child, send = os.pipe()
-    receive, from_child = os.pipe()
-
-    def pipes():
-        first, second = os.dup(to_child), os.dup(from_child)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
-
-    folder = tempfile.mkdtemp(prefix="browser-")
-    process = subprocess.Popen(
-        [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--remote-debugging-pipe", "--window-size=1200,1400", f"--user-data-dir={folder}"],
-        preexec_fn=pipes, pass_fds=(3, 4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(to_child)
-    os.close(from_child)
+    if program is None:
+        pytest.fail("there is no chromium: run tests/peers/system.sh")
+    browser_reads, to_browser = os.pipe()
+    from_browser, browser_writes = os.pipe()
+    command = (
+        f"exec {program} --headless --no-sandbox --disable-gpu --user-data-dir={tmp_path / 'profile'} "
+        f"--remote-debugging-pipe about:blank 3<&{browser_reads} 4>&{browser_writes} 2>{tmp_path / 'chromium.log'}"
+    )
+    process = subprocess.Popen(["bash", "-c", command], pass_fds=(browser_reads, browser_writes))
+    os.close(browser_reads), os.close(browser_writes)
     try:
-        yield Browser(process, send, receive)
+        page = Page(to_browser, from_browser)
+        yield page
+        page.session = None
+        page.call("Browser.close")
     finally:
-        process.kill()
-        process.wait()
-        os.close(send)
-        os.close(receive)
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        os.close(to_browser), os.close(from_browser)

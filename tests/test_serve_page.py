@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from browser import browser
+from browser import opened
 from serving import SAMPLES, SOFTMAX, serving
 
 APPLICANTS = SAMPLES / "credit" / "applicants.csv"
@@ -150,24 +150,25 @@ def shots():
 
 
 @pytest.mark.slow
-def test_a_person_gets_through_it_by_keyboard(service):
-    with browser() as tab:
+def test_a_person_gets_through_it_by_keyboard(service, tmp_path):
+    with opened(tmp_path) as tab:
         tab.open(f"{service.base_url}/")
+        assert tab.wait("location.pathname === '/' && document.readyState === 'complete'")
         tab.press("Tab", 1 + 4 + 1)  # the skip link, four links of the navigation, the first model
-        assert tab.run("document.activeElement.textContent") == "credit"
+        assert tab.evaluate("document.activeElement.textContent") == "credit"
         tab.press("Enter")
-        tab.until("location.pathname === '/models/credit' && document.readyState === 'complete'")
-        tab.run("document.querySelector('textarea').focus()")
+        assert tab.wait("location.pathname === '/models/credit' && document.readyState === 'complete'")
+        tab.evaluate("document.querySelector('textarea').focus()")
         row = APPLICANTS.read_text().splitlines()
         tab.type(row[0] + "\n" + row[2])
         tab.press("Tab", 4)
-        assert tab.run("document.activeElement.textContent") == "Explain"
+        assert tab.evaluate("document.activeElement.textContent") == "Explain"
         tab.press("Enter")
-        tab.until("document.querySelector('#result h2')")
-        assert tab.run("document.activeElement.textContent") == "A-002, declined: score 0.9941"
-        assert tab.run("location.pathname") == "/models/credit"
-        assert tab.run("document.querySelectorAll('#result .bar').length") == 18
-        assert tab.run("document.querySelector('button').disabled") is False
+        assert tab.wait("document.querySelector('#result h2') !== null")
+        assert tab.evaluate("document.activeElement.textContent") == "A-002, declined: score 0.9941"
+        assert tab.evaluate("location.pathname") == "/models/credit"
+        assert tab.evaluate("document.querySelectorAll('#result .bar').length") == 18
+        assert tab.evaluate("document.querySelector('button').disabled") is False
         assert tab.trouble == []
         assert {address.split("/")[2] for address in tab.asked if not address.startswith("data:")} == {
             service.base_url.netloc.decode()
@@ -177,27 +178,29 @@ def test_a_person_gets_through_it_by_keyboard(service):
 
 
 @pytest.mark.slow
-def test_a_file_is_dropped_chosen_and_told_when_wrong(service):
-    with browser() as tab:
+def test_a_file_is_dropped_chosen_and_told_when_wrong(service, tmp_path):
+    with opened(tmp_path) as tab:
         tab.open(f"{service.base_url}/models/cnn28")
+        assert tab.wait("location.pathname === '/models/cnn28' && document.readyState === 'complete'")
         tab.choose_file("input[type=file]", THREE)
-        tab.run("document.querySelector('form').requestSubmit()")
-        tab.until("document.querySelectorAll('#result img').length === 2")
-        assert tab.run("[...document.images].every(image => image.naturalWidth > 100)")
+        tab.evaluate("document.querySelector('form').requestSubmit()")
+        assert tab.wait("document.querySelectorAll('#result img').length === 2")
+        assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 100)")
         if shots():
             tab.shoot(shots() / "digit.png")
         tab.open(f"{service.base_url}/models/softmax")
-        tab.run("""
+        assert tab.wait("location.pathname === '/models/softmax' && document.readyState === 'complete'")
+        tab.evaluate("""
             const moved = new DataTransfer();
             moved.items.add(new File(["x0,x1,x2\\n1,0.5,-1\\n"], "dropped.csv"));
             document.querySelector(".drop").dispatchEvent(
                 new DragEvent("drop", {dataTransfer: moved, bubbles: true, cancelable: true}));
             document.querySelector("form").requestSubmit();
         """)
-        tab.until("document.querySelector('#result h2')")
-        assert tab.run("document.querySelector('#result h2').textContent") == "0: score 1.006"
-        tab.run("document.querySelector('textarea').value = 'a,b'; document.querySelector('input').value = ''")
-        tab.run("document.querySelector('form').requestSubmit()")
-        tab.until("document.querySelector('[role=alert]')")
-        assert "could not be explained" in tab.run("document.activeElement.textContent")
+        assert tab.wait("document.querySelector('#result h2') !== null")
+        assert tab.evaluate("document.querySelector('#result h2').textContent") == "0: score 1.006"
+        tab.evaluate("document.querySelector('textarea').value = 'a,b'; document.querySelector('input').value = ''")
+        tab.evaluate("document.querySelector('form').requestSubmit()")
+        assert tab.wait("document.querySelector('[role=alert]') !== null")
+        assert "could not be explained" in tab.evaluate("document.activeElement.textContent")
         assert [line for line in tab.trouble if "422" not in line] == []
