@@ -56,9 +56,12 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (v1.router, v2.router, pages.router):
         app.include_router(router)
     app.add_api_route(
-        "/metrics", metrics, responses=examples.METERS | examples.errors(401, 403), response_class=PlainTextResponse,
+        "/metrics",
+        metrics,
+        responses=examples.METERS | examples.errors(401, 403),
+        response_class=PlainTextResponse,
         tags=["operation"],
-    )  # fmt: skip
+    )
     app.add_exception_handler(BlackboxError, gate.told)
     app.add_exception_handler(HTTPException, gate.plain)
     app.add_exception_handler(RequestValidationError, _invalid)
