@@ -107,7 +107,8 @@ class Model(Protocol):
 
     A model may also offer ``traits``, a mapping: ``operators``, the types of its operators between the
     inputs and the answer (``Mul(constant)`` where all but one factor are constants), and ``link``, the
-    softmax or sigmoid that the answer ends with, or an empty string. Its absence is no fault.
+    softmax or sigmoid that the answer ends with, or an empty string; and ``randomised(rng)``, which opens a
+    copy whose weights are shuffled. Their absence is no fault.
     """
 
     @property
@@ -172,10 +173,14 @@ def _adapter(source: object) -> EntryPoint:
     raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
 
 
+def is_url(source: str) -> bool:
+    """Tell a model behind a URL from a file."""
+    return "://" in source
+
+
 def _key(source: str) -> str:
-    scheme = urlparse(source).scheme
-    if "://" in source:
-        return scheme
+    if is_url(source):
+        return urlparse(source).scheme
     path = Path(source)
     if not path.exists():
         raise missing_file(path, "model")

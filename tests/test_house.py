@@ -14,6 +14,7 @@ BELLS = ROOT / "plugins" / "blackbox_plugins"
 
 FLOORS = [
     ["cli"],
+    ["service"],
     ["auditing"],
     ["campaign"],
     ["evidence"],
@@ -41,7 +42,7 @@ FLOORS = [
     ["gradients"],
     ["derivatives"],
     ["displacements"],
-    ["players"],
+    ["players", "owen"],
     ["game"],
     ["fill"],
     ["backgrounds"],

@@ -130,10 +130,15 @@ plan = {"model": {"classes": ["approved", "declined"]},
         "methods": ["occlusion"], "checks": ["determinism"]}
 network = onnx.load(f"{models}/credit/credit.onnx")
 answer = {}
+def evaluate(uri, **config):
+    return mlflow.models.evaluate(
+        uri, rows.assign(outcome=0), targets="outcome", model_type="classifier", evaluators="blackbox",
+        evaluator_config=config,
+    )
 experiment = mlflow.create_experiment("audits", artifact_location=f"file://{folder}/artifacts")
 with mlflow.start_run(experiment_id=experiment) as run:
     logged = mlflow.onnx.log_model(network, name="credit")
-    found = mlflow.models.evaluate(logged.model_uri, rows, evaluators="blackbox", evaluator_config={"plan": plan})
+    found = evaluate(logged.model_uri, plan=plan)
     answer["metrics"] = found.metrics
     answer["schema"] = found.artifacts["blackbox_manifest"].content["schema"]
     answer["model"] = found.artifacts["blackbox_manifest"].content["inputs"]["model"]
@@ -143,7 +148,7 @@ kept = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path
 answer["kept"] = kept
 def refused(**config):
     try:
-        mlflow.models.evaluate(config.pop("model_uri", logged.model_uri), rows, evaluators="blackbox", evaluator_config=config)
+        evaluate(config.pop("model_uri", logged.model_uri), **config)
     except Exception as error:
         return str(error)
 answer["unknown"] = refused(plan=plan, plann=1)

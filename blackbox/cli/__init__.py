@@ -19,6 +19,7 @@ from blackbox.cli.inspect import inspect
 from blackbox.cli.keygen import keygen
 from blackbox.cli.methods import methods
 from blackbox.cli.receipt import receipt
+from blackbox.cli.serve import serve
 from blackbox.cli.sign import sign
 from blackbox.cli.sis_profile import sis_profile
 from blackbox.cli.verify import verify
@@ -81,6 +82,7 @@ for verb in (
     sign,
     verify,
     receipt,
+    serve,
     methods,
     doctor,
 ):
