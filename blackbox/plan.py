@@ -120,11 +120,40 @@ class FeaturesPart(_Strict):
     superpixels: int | None = Field(default=None, ge=1)
 
 
+class ReferencePart(_Strict):
+    """Whom an adverse decision is compared with, selected from data by rule.
+
+    use : ``passing`` : the applicants at or slightly above the passing score, whose score for the favourable
+    output is from ``passing`` to ``passing + within`` (the model is asked for every row's score); ``all`` :
+    all applicants. path : read like the data; None = the data itself. most : rows kept at the most, drawn
+    with the plan's seed.
+    """
+
+    use: Literal["passing", "all"] = "passing"
+    path: str | None = None
+    within: float = Field(default=0.1, gt=0)
+    most: int = Field(default=100, ge=2)
+
+
 class ReasonsPart(_Strict):
-    """Principal reasons in words: from which method, and how many in each direction."""
+    """Principal reasons in words: from which method, and how many at the most.
+
+    favourable : the output that an applicant wants, by name or number; with it, every decision gets the
+    reasons that hurt, a statement on how sure they are, and a sentence; None = only the strongest in each
+    direction. passing : the score from which a decision is favourable; None = 0.5 for the probability of one
+    class of two. codes : CSV file with the columns ``feature``, ``code``, ``text`` and ``direction`` (the
+    text is true when the value is ``low`` or ``high``, below or above the mean of those compared with, or
+    in ``any`` case). excluded : feature or column -> why it is no reason. background : whom to compare
+    with; None = the background of the audit.
+    """
 
     method: str = "kernelshap"
     count: int = Field(default=4, ge=1)
+    favourable: StrictInt | StrictStr | None = None
+    passing: float | None = None
+    codes: str | None = None
+    excluded: dict[str, str] = {}
+    background: ReferencePart | None = None
 
 
 class BudgetPart(_Strict):
@@ -280,6 +309,10 @@ def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
     if plan.reasons is not None and plan.reasons.method not in plan.methods:
         raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
+    if plan.reasons is not None and plan.reasons.favourable is None:
+        for key in ("passing", "codes", "excluded", "background"):
+            if getattr(plan.reasons, key) not in (None, {}):
+                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:
