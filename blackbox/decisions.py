@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,31 +12,11 @@ import numpy as np
 from blackbox.case import Case
 from blackbox.codes import CodeTable
 from blackbox.explanation import Explanation
+from blackbox.footing import Footing, Hurt, cut
 from blackbox.methods import Method
 from blackbox.numerics.ranks import rank_correlation
 from blackbox.populations import Bar, Population
 from blackbox.reasons import show
-
-
-class Footing(Enum):
-    """How far the reasons hold; each value is a sentence for people."""
-
-    SEPARABLE = "These reasons, and their order, hold at the stated confidence."
-    ORDER_OPEN = "These are the reasons at the stated confidence; the order of some of them is open."
-    SHORTENED = (
-        "Only the reasons that can be told from the rest at the stated confidence are given; the ones named "
-        "as close cannot be told from those left out."
-    )
-    ABSTAINED = (
-        "No reasons are stated: which features lowered the score the most cannot be told at the stated "
-        "confidence. Allow the method more passes."
-    )
-    UNTESTED = "The method gives no confidence, so nobody can say how sure these reasons and their order are."
-    NOTHING_HURT = "No feature lowered the score below that of those compared with."
-    FAVOURABLE = "The decision is favourable: there are no adverse reasons to state."
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -157,12 +135,12 @@ def decide(rule: Rule, case: Case, explanation: Explanation | None, seed: int) -
 
 
 def _with_reasons(rule: Rule, case: Case, score: float, explanation: Explanation) -> Decision:
-    ranking = _Hurt.of(explanation, rule.bar.column)
+    ranking = Hurt.of(explanation, rule.bar.column)
     names = explanation.feature_names
     hurting = [k for k in ranking.order if ranking.values[k] > ranking.rounding]
     allowed = [k for k in hurting if not _excluded(case, names[k], rule.excluded)]
     overlooked = tuple(names[k] for k in hurting[: rule.count] if k not in allowed)
-    kept, footing = _cut(ranking, allowed, rule.count)
+    kept, footing = cut(ranking, allowed, rule.count)
     close = ranking.group(allowed, len(kept), rule.count) if ranking.apart is not None else []
     if footing in (Footing.SEPARABLE, Footing.ORDER_OPEN):
         close = []
@@ -178,85 +156,8 @@ def _with_reasons(rule: Rule, case: Case, score: float, explanation: Explanation
     )
 
 
-@dataclass(frozen=True)
-class _Hurt:
-    """How much every feature lowered the favourable score, and what can be told apart.
-
-    sign : -1 where the explanation is about the favourable output, whose loss is the harm. values, lower,
-    upper : Float["d"]. order : Int["d"], most hurting first. apart : Bool["d-1"], neighbours
-    in that order; None where the method does not say.
-    """
-
-    sign: float
-    values: np.ndarray
-    lower: np.ndarray | None
-    upper: np.ndarray | None
-    order: np.ndarray
-    apart: np.ndarray | None
-
-    @classmethod
-    def of(cls, explanation: Explanation, favourable: int) -> _Hurt:
-        (target,) = explanation.provenance["targets"]
-        against = target == favourable
-        sign = -1.0 if against else 1.0
-        values = sign * explanation.values
-        bounds = (explanation.lower_bounds, explanation.upper_bounds)
-        low, high = bounds[::-1] if against else bounds
-        apart = explanation.details.get("rank_separable")
-        order = explanation.details.get("ranking")
-        if apart is None or order is None:
-            order, apart = np.argsort(-values, kind="stable"), None
-        else:
-            order, apart = (np.asarray(a)[::-1] if against else np.asarray(a) for a in (order, apart))
-        ends = [None if bound is None else sign * bound for bound in (low, high)]
-        return cls(sign, values, ends[0], ends[1], order, apart)
-
-    @property
-    def rounding(self) -> float:
-        """What rounding alone can do is no harm."""
-        return 1e-9 * float(np.abs(self.values).max(initial=0.0))
-
-    def between(self, first: int, second: int) -> bool:
-        """Tell whether all neighbours from one feature to another, further down, are apart."""
-        if self.apart is None:
-            return False
-        place = {int(k): n for n, k in enumerate(self.order)}
-        return bool(self.apart[place[first] : place[second]].all())
-
-    def surely(self, k: int) -> bool:
-        """Tell whether the whole interval of a feature lies on the hurting side."""
-        return self.lower is None or float(self.lower[k]) > 0
-
-    def group(self, allowed: Sequence[int], start: int, count: int) -> list[int]:
-        """Return the features from a place on that cannot be told from their neighbour, and its first."""
-        found = list(allowed[start : start + 1])
-        for a, b in pairwise(allowed[start:]):
-            if self.between(a, b) or len(found) > count:
-                break
-            found.append(b)
-        return found
-
-
-def _cut(ranking: _Hurt, allowed: Sequence[int], count: int) -> tuple[list[int], Footing]:
-    """Choose how many of the hurting features are stated."""
-    if not allowed:
-        return [], Footing.NOTHING_HURT
-    if ranking.apart is None:
-        return list(allowed[:count]), Footing.UNTESTED
-    sure = 0
-    while sure < min(count, len(allowed)) and ranking.surely(allowed[sure]):
-        sure += 1
-    full = min(count, len(allowed))
-    for k in range(sure, 0, -1):
-        if k == len(allowed) or ranking.between(allowed[k - 1], allowed[k]):
-            inside = all(ranking.between(a, b) for a, b in pairwise(allowed[:k]))
-            footing = Footing.SEPARABLE if inside else Footing.ORDER_OPEN
-            return list(allowed[:k]), footing if k == full else Footing.SHORTENED
-    return [], Footing.ABSTAINED
-
-
 def _reason(
-    rule: Rule, case: Case, explanation: Explanation, ranking: _Hurt, k: int, allowed: Sequence[int]
+    rule: Rule, case: Case, explanation: Explanation, ranking: Hurt, k: int, allowed: Sequence[int]
 ) -> Adverse:
     name, held = explanation.feature_names[k], explanation.data[k]
     below = _below(case, k)
@@ -298,7 +199,7 @@ def _excluded(case: Case, feature: str, excluded: Mapping[str, str]) -> bool:
     return all(column in excluded for column in columns)
 
 
-def _proxy(case: Case, explanation: Explanation, ranking: _Hurt) -> dict[str, Any]:
+def _proxy(case: Case, explanation: Explanation, ranking: Hurt) -> dict[str, Any]:
     """Comment 5's order by a proxy: how far the feature alone pulls those compared with below their average.
 
     shortfall_j = mean_b f(b) - mean_b f(b with feature j of x), the method's own first masks. For an additive
