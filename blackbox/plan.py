@@ -32,9 +32,11 @@ from blackbox.yamls import read_yaml, refuse_converted
 
 
 class ModelPart(_Strict):
-    """The model: its file (relative to the plan), what it must hash to, where it runs, how it is read.
+    """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
+    read.
 
-    classes : names of the output's columns, or a text file with one name per line.
+    classes : names of the output's columns, or a text file with one name per line. options : further
+    settings of the adapter, such as ``token_env`` of a model behind a URL.
     """
 
     path: str
@@ -46,6 +48,7 @@ class ModelPart(_Strict):
     classes: tuple[str, ...] | str = ()
     batch_size: int | None = None
     threads: int | None = None
+    options: dict[str, Any] = Field(default={})
 
 
 class ImagePart(_Strict):

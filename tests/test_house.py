@@ -13,6 +13,7 @@ GARDEN = ROOT / "adapters" / "blackbox_adapters"
 
 FLOORS = [
     ["cli"],
+    ["service"],
     ["auditing"],
     ["campaign"],
     ["evidence"],
@@ -43,7 +44,7 @@ FLOORS = [
     ["gradients"],
     ["derivatives"],
     ["displacements"],
-    ["players"],
+    ["players", "owen"],
     ["game"],
     ["fill"],
     ["backgrounds"],
@@ -52,7 +53,7 @@ FLOORS = [
     ["score"],
     ["interop"],
     ["explanation", "model"],
-    ["threshold", "searches", "clusters"],
+    ["threshold", "searches", "clusters", "mlmodel"],
     ["casts", "diagnosis", "files", "operators", "privacy", "seeds", "settings", "watcher", "yamls"],
     ["canonical"],
     ["errors"],
