@@ -61,7 +61,7 @@ class Materials:
     def read_again(self) -> dict[str, dict[str, str]]:
         """Return the digests of the files as they are now."""
         return {
-            role: {_named(path, paths[0].parent): sha256(path) for path in paths} if paths else {}
+            role: {_named(path, paths[0].parent): sha256(path) for path in paths}
             for role, paths in self.files.items()
         }
 
@@ -128,6 +128,7 @@ def _model(
     plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]], rows_per_run: int | None = None
 ) -> Model:
     part = plan.model
+    remote = "://" in part.path
     path = folder / part.path
     classes = part.classes
     if isinstance(classes, str):
@@ -137,13 +138,16 @@ def _model(
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
         "batch_size": part.batch_size or rows_per_run, "threads": part.threads,
     }  # fmt: skip
-    model = open_model(path, part.device, {k: v for k, v in wanted.items() if v is not None})
+    model = open_model(
+        part.path if remote else path, part.device, {k: v for k, v in wanted.items() if v is not None}
+    )
     found = model.identity.sha256.get(path.name, "")
     if part.sha256 is not None and part.sha256.lower() != found:
         raise RequestError(
             f"{path} is not the model of the plan: its SHA-256 is {found}, the plan says {part.sha256}."
         )
-    files["model"] = tuple(path.parent / name for name in model.identity.sha256)
+    if not remote:
+        files["model"] = tuple(path.parent / name for name in model.identity.sha256)
     return model
 
 

@@ -17,6 +17,7 @@ from blackbox.cli.hessian_impact import hessian_impact
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.methods import methods
+from blackbox.cli.plan import plan
 from blackbox.cli.sis_profile import sis_profile
 from blackbox.errors import BlackboxError, nearest
 
@@ -64,7 +65,7 @@ def cli() -> None:
     """  # noqa: D301  # click wants the backspace itself
 
 
-for verb in (inspect, explain, sis_profile, compare, hessian_impact, init, audit, methods, doctor):
+for verb in (inspect, explain, sis_profile, compare, hessian_impact, init, plan, audit, methods, doctor):
     cli.add_command(verb)
 
 
