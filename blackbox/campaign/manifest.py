@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from blackbox.canonical import canonical
+from blackbox.checks import context_of
 from blackbox.errors import RequestError
-from blackbox.files import sha256, written
+from blackbox.files import written
 from blackbox.materials import Materials
 from blackbox.plan import Plan
 from blackbox.privacy import digest
@@ -92,11 +93,8 @@ def planned(
 
 def _baseline(folder: Path | None) -> dict[str, dict[str, str]]:
     """The earlier audit is bound by its manifest, which binds everything else in it."""
-    if folder is None:
-        return {}
-    if not (folder / "manifest.json").is_file():
-        raise RequestError(f"{folder} is no earlier audit: it has no manifest.json.")
-    return {"baseline": {"manifest.json": sha256(folder / "manifest.json")}}
+    context = context_of(folder)
+    return {"baseline": {"manifest.json": context.digest}} if context.baseline else {}
 
 
 def _shards(materials: Materials, positions: Sequence[int]) -> tuple[Shard, ...]:

@@ -87,9 +87,13 @@ class Study:
 
 @dataclass(frozen=True)
 class Context:
-    """What a review knows beside the records. baseline : the folder of an earlier audit, if one was named."""
+    """What a review knows beside the records.
+
+    baseline : the folder of an earlier audit, if one was named. digest : the SHA-256 of its manifest.
+    """
 
     baseline: Path | None = None
+    digest: str = ""
 
 
 class Check(Protocol):

@@ -13,7 +13,7 @@ import yaml
 from blackbox import api, study
 from blackbox.canonical import canonical
 from blackbox.case import Case
-from blackbox.checks import Context, Finding
+from blackbox.checks import Finding, context_of
 from blackbox.errors import ModelError, RequestError
 from blackbox.evidence import merkle
 from blackbox.evidence.findings import OpenFindings, write_findings, write_junit, write_sarif
@@ -143,7 +143,7 @@ def _reviews(inside: Path, sealing: Sealing, tally: Tally, found: OpenFindings) 
         with (inside / "records.jsonl").open("rb") as file:
             yield from map(json.loads, file)
 
-    findings = study.reviewed(sealing.plan, records, Context(sealing.baseline))
+    findings = study.reviewed(sealing.plan, records, context_of(sealing.baseline))
     tally.note(findings)
     found.add([vars(finding) for finding in findings])
     return findings
@@ -190,6 +190,10 @@ def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict
         "tool": sealing.tool,
         "passed": tally.passed,
         "findings": {status: tally.count(status) for status in STATUSES},
+        "checks": {
+            name: {status: check.counts[status] for status in STATUSES}
+            for name, check in tally.checks.items()
+        },
         "cases": tally.cases,
         "explanations": tally.explained,
         "rows": sealing.rows,
