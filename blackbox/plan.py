@@ -213,7 +213,9 @@ class Plan(_Strict):
         for name, check in zip(self.checks, self.parsed_checks(), strict=True):
             own = {field.name: field.default for field in dataclasses.fields(check)}  # type: ignore[arg-type]
             told["checks"][name] = json.loads(json.dumps(own | self.checks[name]))
-        told["model"]["sha256"] = files["model"].get(PurePath(self.model.path).name) or bound(files["model"])
+        if files["model"]:
+            main = files["model"].get(PurePath(self.model.path).name)
+            told["model"]["sha256"] = main or bound(files["model"])
         for role in ("data", "background"):
             if files.get(role):
                 told[role]["sha256"] = bound(files[role])
@@ -266,6 +268,18 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     plan.parsed_checks()
     _refuse_contradictions(plan)
     return plan
+
+
+def missing(plan: Plan, folder: Path) -> RequestError | None:
+    """Return the error for the first file that a plan names and that is not there; None = all are."""
+    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
+    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
+    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
+             "labels": labels, "class names": classes}  # fmt: skip
+    for what, path in named.items():
+        if path is not None and "://" not in path and not (folder / path).exists():
+            return missing_file(folder / path, what)
+    return None
 
 
 def _refuse_contradictions(plan: Plan) -> None:
