@@ -70,6 +70,8 @@ def answers(
     found: dict[int, Explanation | BlackboxError] = {}
     if folder is not None:
         _claim(folder, question, cases)
+        for half in (*folder.glob(".*.part"), *(folder / "records").glob(".*.part")):
+            half.unlink(missing_ok=True)  # of a run that was killed
         found = {k: e for k, e in enumerate(_read(folder, k) for k in range(len(cases))) if e is not None}
     open_ones = [k for k in range(len(cases)) if k not in found]
     step = together(cases[0])
@@ -168,7 +170,10 @@ def _claim(folder: Path, question: Question, cases: tuple[Case, ...]) -> None:
         if there.read_text(encoding="utf-8") != asked:
             raise RequestError(f"The folder {folder} holds the answers to another question; name a new one.")
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    # a run that was killed before it had asked anything may have left these
+    ours = {"records"} | {path.name for path in folder.glob(f".{QUESTION}.*.part")}
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - ours or ("records" in names and any((folder / "records").iterdir())):
         raise RequestError(f"The folder {folder} holds other files; name a new or an empty one.")
     (folder / "records").mkdir(parents=True, exist_ok=True)
     with written(there) as path:
@@ -177,7 +182,7 @@ def _claim(folder: Path, question: Question, cases: tuple[Case, ...]) -> None:
 
 def _fingerprint(question: Question, cases: tuple[Case, ...]) -> dict[str, Any]:
     """What two questions must share to have the same answers."""
-    digest = hashlib.sha256()
+    digest, backgrounds = hashlib.sha256(), [case.background.sha256 for case in cases]
     for case in cases:
         for name in sorted(case.x):
             digest.update(name.encode())
@@ -190,7 +195,8 @@ def _fingerprint(question: Question, cases: tuple[Case, ...]) -> dict[str, Any]:
         "method": json.loads(json.dumps(dataclasses.asdict(question.method))),
         "target": question.target,
         "scale": question.scale,
-        "background": cases[0].background.sha256,
+        # one for all, or each input's own, such as a blur of it
+        "background": backgrounds[0] if len(set(backgrounds)) == 1 else backgrounds,
         "inputs": digest.hexdigest(),
     }
 

@@ -160,7 +160,7 @@ def sis_profile(
     source = opened.identity.source.replace("\\", "/").rsplit("/", 1)[-1]
     return SisProfile(
         source, question.method, ids, cases, explanations, failures, subsets, kind,
-        cluster(apart, eps, min_samples), ledger.rows,
+        cluster(apart, eps, min_samples), sum(e.rows for e in explanations if e is not None),
     )  # fmt: skip
 
 
