@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from blackbox.errors import ModelError, RequestError, nearest
+from blackbox.mlmodel import located
 
 Rows = Mapping[str, np.ndarray]
 """Named arrays that share a leading axis."""
@@ -106,7 +107,8 @@ class Model(Protocol):
 
     A model may also offer ``traits``, a mapping: ``operators``, the types of its operators between the
     inputs and the answer (``Mul(constant)`` where all but one factor are constants), and ``link``, the
-    softmax or sigmoid that the answer ends with, or an empty string. Its absence is no fault.
+    softmax or sigmoid that the answer ends with, or an empty string; and ``randomised(rng)``, which opens a
+    copy whose weights are shuffled. Their absence is no fault.
     """
 
     @property
@@ -133,8 +135,9 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
 
     Parameters
     ----------
-    source : a model file, a URL, a Python function float32 (n, ...) -> (n, outputs), or a Model
-        (returned as it is). Adapters are found through the entry-point group ``blackbox.models``.
+    source : a model file, a folder that MLflow saved an ONNX model in, a URL, a Python function
+        float32 (n, ...) -> (n, outputs), or a Model (returned as it is). Adapters are found through
+        the entry-point group ``blackbox.models``.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. What was really used is in ``identity``.
     options : settings of the adapter, see its own documentation, for example
         ``{"output": "probabilities", "classes": ["no", "yes"]}`` or ``{"shape": (8,)}``.
@@ -154,6 +157,8 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
         return source
     if options is not None and not isinstance(options, Mapping):
         raise RequestError(f"options must be a mapping of names to values; got {options!r}.")
+    if isinstance(source, (str, Path)) and "://" not in str(source):
+        source = located(Path(source))
     opened: Model = _adapter(source).load()(source, device, dict(options or {}))
     return opened
 

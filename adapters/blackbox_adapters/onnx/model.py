@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from blackbox.settings import parse
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.redraw import redrawn
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.traits import traits
 
@@ -42,6 +43,7 @@ class OnnxModel:
     signature: Signature
     limits: Limits
     identity: Identity
+    settings: OnnxOptions = field(default_factory=OnnxOptions, repr=False)
     traits: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, rows: Rows) -> Rows:
@@ -57,6 +59,17 @@ class OnnxModel:
         except Exception as error:  # the runtime raises a family of its own exceptions
             raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
         return {self.signature.answer: self.answer.take(values, count if self.limits.fixed_batch else None)}
+
+    def randomised(self, rng: np.random.Generator) -> OnnxModel:
+        """Open the same file with its weights shuffled.
+
+        Raises
+        ------
+        ModelError : it holds none, is gone, or the copy cannot be loaded.
+        """
+        redraw = replace(self.settings, redraw=int(rng.integers(2**31)))
+        options = {item.name: getattr(redraw, item.name) for item in fields(redraw)}
+        return open_onnx(self.identity.source, self.identity.device, options)
 
     def _padded(self, rows: Rows, count: int) -> dict[str, np.ndarray]:
         """Repeat the last row up to the fixed batch; the declared axis itself is never rewritten."""
@@ -80,7 +93,10 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     proto = graph.load_graph(path)
     scan(path, proto)
     found = graph.facts(path, proto)
-    tables = graph.without_class_maps(proto)
+    changed = proto if settings.redraw is None else redrawn(proto, path.parent, settings.redraw)
+    tables = graph.without_class_maps(changed)
+    if tables is None and changed is not proto:
+        tables = bytes(changed.SerializeToString())
     session, used = runtime.start(path, device, settings.threads, tables)
     inputs = _inputs(session)
     names = graph.class_names(proto, found["metadata"])
@@ -93,9 +109,10 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
         signature = replace(signature, kind="probabilities")
     identity = Identity(
         str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
-        {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None},
+        {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
+         "weights_shuffled_with": settings.redraw},
     )  # fmt: skip
-    return OnnxModel(session, answer, signature, _limits(signature, settings), identity, bends)
+    return OnnxModel(session, answer, signature, _limits(signature, settings), identity, settings, bends)
 
 
 def _bends(proto: Any, answer: Answer) -> dict[str, Any]:

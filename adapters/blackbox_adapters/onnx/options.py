@@ -20,6 +20,7 @@ class OnnxOptions:
     kind : what it holds, ``probabilities``, ``logits`` or ``values``; None = observed.
     batch_size : rows per forward pass; None = by rule from the size of one row.
     threads : of ONNX Runtime within one pass; None = its own default, one per core.
+    redraw : seed by which the weights are shuffled before the session starts; None = they stay.
     """
 
     output: str | None = None
@@ -28,6 +29,7 @@ class OnnxOptions:
     kind: str | None = None
     batch_size: int | None = None
     threads: int | None = None
+    redraw: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind is not None:
@@ -35,3 +37,5 @@ class OnnxOptions:
         for name in ("batch_size", "threads"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), 1)
+        if self.redraw is not None:
+            whole("redraw", self.redraw, 0)
