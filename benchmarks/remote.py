@@ -1,4 +1,4 @@
-"""One kernelshap over the wire against a bare HTTP client that sends the same rows; writes the README's table.
+"""One kernelshap over the wire against a bare HTTP client with the same rows; writes the README's table.
 
 Needs the environments of ``tests/peers/make.py kserve mlserver``.
 """
@@ -26,7 +26,7 @@ import blackbox as bb
 from blackbox.model import Model, Rows
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import servers  # noqa: E402  # the slow tests start these servers too
+import servers  # the slow tests start these servers too
 
 CREDIT = SAMPLES / "credit"
 BEGIN, END = "<!-- remote:begin -->", "<!-- remote:end -->"
@@ -51,7 +51,8 @@ class Way:
 
 def ask_json(client: httpx.Client, url: str, rows: np.ndarray) -> np.ndarray:
     """Send v2 with numbers in JSON, as its shortest client would."""
-    tensor = {"name": "applicant", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
+    tensor = {"name": "applicant", "shape": list(rows.shape), "datatype": "FP32"}
+    tensor["data"] = rows.ravel().tolist()
     answer = client.post(f"{url}/infer", json={"inputs": [tensor]}).raise_for_status().json()
     found = answer["outputs"][-1]  # the servers put the label first, or leave it out
     return np.array(found["data"], dtype=np.float32).reshape(found["shape"])
@@ -142,8 +143,8 @@ def line(way: Way, url: str, rounds: int) -> str:
     over = statistics.median(a / b for a, b in zip(ours, alone, strict=True))
     over_four = statistics.median(a / b for a, b in zip(ours, four, strict=True))
     return (
-        f"| {way.server} | {way.label} | {len(rows):,} | {requests} | {statistics.median(alone):.2f} ({best[1]:,}) "
-        f"| {statistics.median(ours):.2f} | {over:.2f} | {over_four:.2f} |"
+        f"| {way.server} | {way.label} | {len(rows):,} | {requests} "
+        f"| {statistics.median(alone):.2f} ({best[1]:,}) | {statistics.median(ours):.2f} | {over:.2f} | {over_four:.2f} |"
     )
 
 
