@@ -144,7 +144,8 @@ def line(way: Way, url: str, rounds: int) -> str:
     over_four = statistics.median(a / b for a, b in zip(ours, four, strict=True))
     return (
         f"| {way.server} | {way.label} | {len(rows):,} | {requests} "
-        f"| {statistics.median(alone):.2f} ({best[1]:,}) | {statistics.median(ours):.2f} | {over:.2f} | {over_four:.2f} |"
+        f"| {statistics.median(alone):.2f} ({best[1]:,}) | {statistics.median(ours):.2f} "
+        f"| {over:.2f} | {over_four:.2f} |"
     )
 
 
