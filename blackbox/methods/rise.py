@@ -110,8 +110,8 @@ class Rise:
         fades = array.dtype.kind == "f" or array.dtype == np.uint8  # bytes are rounded
         if not fades or min(size) < self.cells:
             raise RequestError(
-                f"RISE needs a floating-point or byte picture of at least {self.cells} x {self.cells} pixels; the "
-                f"input is {name} {array.shape} of {array.dtype.name}."
+                f"RISE needs a floating-point or byte picture of at least {self.cells} x {self.cells} "
+                f"pixels; the input is {name} {array.shape} of {array.dtype.name}."
             )
         down, across = (enlarging(self.cells, side, self.interpolation) for side in size)
         shifts = [-(-side // self.cells) for side in size]

@@ -27,14 +27,16 @@ class Answer:
     part: Part
     tensor: Tensor
 
-    def take(self, values: Sequence[Any], rows: int, padded: bool) -> np.ndarray:
-        """Return the asked numbers, of the first ``rows`` rows where the rest is padding.
+    def take(self, values: Sequence[Any], rows: int | None, single: bool = False) -> np.ndarray:
+        """Return the asked numbers of the first ``rows`` rows, of all where that is None.
+
+        single : the pass had one row, so that a number without an axis is that row's own.
 
         Raises
         ------
         ModelError : an output is a sequence that is no class mapping, or lacks the asked part.
         """
-        arrays = [self._array(value, rows, padded) for value in values]
+        arrays = [self._array(value, rows, single) for value in values]
         if len(arrays) > 1:
             return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
         if not self.part:
@@ -45,11 +47,11 @@ class Answer:
             shape = arrays[0].shape
             raise ModelError(f"The output's shape {shape} has no part {self.tensor.name!r}.") from None
 
-    def _array(self, value: Any, rows: int, padded: bool) -> np.ndarray:
+    def _array(self, value: Any, rows: int | None, single: bool) -> np.ndarray:
         array = _from_maps(value, self.tensor) if isinstance(value, list) else np.asarray(value)
-        if array.ndim == 0:  # one number for the whole pass: it is a row's own where the pass has one row
-            return array.reshape(1) if rows == 1 else array
-        return array[:rows] if padded else array
+        if array.ndim == 0:
+            return array.reshape(1) if single else array
+        return array[:rows]
 
 
 def _from_maps(answer: Sequence[Mapping[Any, float]], output: Tensor) -> np.ndarray:

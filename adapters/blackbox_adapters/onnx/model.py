@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from blackbox.settings import parse
 from blackbox_adapters.onnx import fused, graph, pace, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.redraw import redrawn
 from blackbox_adapters.onnx.running import run
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.signature import Inputs, is_scalar, labelled, read_inputs, read_output
@@ -31,7 +32,7 @@ class OnnxModel:
     signature: Signature
     limits: Limits
     identity: Identity
-    settings: OnnxOptions
+    settings: OnnxOptions = field(repr=False)
     fusing: fused.Fusing = field(repr=False)
     traits: Mapping[str, Any] = field(default_factory=dict)
 
@@ -50,7 +51,8 @@ class OnnxModel:
             values = run(self.session, self.answer.outputs, feeds, self.inputs.dtypes)
         except Exception as error:  # the runtime raises a family of its own exceptions
             raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
-        return {self.signature.answer: self.answer.take(values, count, bool(self.limits.fixed_batch))}
+        kept = count if self.limits.fixed_batch else None
+        return {self.signature.answer: self.answer.take(values, kept, count == 1)}
 
     def hide(self, hiding: Hiding, readout: Readout) -> Hide:
         """Return how masks are played: in the graph where that pays, else by rows filled outside."""
@@ -68,6 +70,17 @@ class OnnxModel:
             }  # fmt: skip
             limits = pace.probed(self.predict, limits, x, self.identity.device, question)
         return self if limits == self.limits else replace(self, limits=limits)
+
+    def randomised(self, rng: np.random.Generator) -> OnnxModel:
+        """Open the same file with its weights shuffled.
+
+        Raises
+        ------
+        ModelError : it holds none, is gone, or the copy cannot be loaded.
+        """
+        redraw = replace(self.settings, redraw=int(rng.integers(2**31)))
+        options = {item.name: getattr(redraw, item.name) for item in fields(redraw)}
+        return open_onnx(self.identity.source, self.identity.device, options)
 
     def _padded(self, rows: Rows, count: int) -> dict[str, np.ndarray]:
         """Repeat the last row up to the fixed batch; the declared axis itself is never rewritten."""
@@ -91,7 +104,10 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     proto = graph.load_graph(path)
     scan(path, proto)
     found = graph.facts(path, proto)
-    tables = graph.without_class_maps(proto)
+    changed = proto if settings.redraw is None else redrawn(proto, path.parent, settings.redraw)
+    tables = graph.without_class_maps(changed)
+    if tables is None and changed is not proto:
+        tables = bytes(changed.SerializeToString())
     session, used = runtime.start(path, device, settings.threads, tables, settings.allow_cpu)
     inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])
@@ -111,9 +127,10 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
         {
             **found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
             "constants": {constant.tensor.name: constant.facts() for constant in inputs.constants},
+            "weights_shuffled_with": settings.redraw,
         },
     )  # fmt: skip
-    fusing = fused.Fusing(path, proto, answer, inputs, limits, used, settings)
+    fusing = fused.Fusing(path, changed, answer, inputs, limits, used, settings)
     return OnnxModel(session, answer, inputs, signature, limits, identity, settings, fusing, bends)
 
 

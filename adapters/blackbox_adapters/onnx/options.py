@@ -29,6 +29,7 @@ class OnnxOptions:
         are not explained. Optional inputs stay out unless they are named here.
     allow_cpu : run on the CPU where the GPU that was asked for does not start, instead of failing.
     fuse : hide features inside the graph, so that masks travel in and scores out; None = where it pays.
+    redraw : seed by which the weights are shuffled before the session starts; None = they stay.
     """
 
     output: str | None = None
@@ -40,6 +41,7 @@ class OnnxOptions:
     constants: Mapping[str, Any] = field(default_factory=dict)
     allow_cpu: bool = False
     fuse: bool | None = None
+    redraw: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind is not None:
@@ -49,3 +51,5 @@ class OnnxOptions:
         for name in ("batch_size", "threads"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 whole(name, getattr(self, name), 1)
+        if self.redraw is not None:
+            whole("redraw", self.redraw, 0)
