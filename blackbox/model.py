@@ -218,7 +218,8 @@ def _adapter(source: object) -> EntryPoint:
     key = "function" if callable(source) else _key(str(source))
     if key in known:
         return known[key]
-    files = ", ".join(f".{name}" for name in sorted(known) if name != "function")
+    names = [f"{name}://" if name.startswith("http") else f".{name}" for name in known if name != "function"]
+    files = ", ".join(sorted(names))
     kind = type(source).__name__ if not isinstance(source, (str, Path)) else f"{str(source)!r}"
     raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
 
