@@ -63,7 +63,8 @@ class OnnxModel:
         if self.limits.chosen in (pace.GIVEN, pace.FIXED, pace.BY_PROBE):
             return self
         limits = Limits(pace.by_rule(self.signature.inputs, x))
-        if self.settings.batch_size == "probe":
+        # the rule was measured on CPUs; a GPU wants far larger passes, how large only a probe tells
+        if (self.settings.batch_size or ("rule" if self.identity.device == "cpu" else "probe")) == "probe":
             question = {
                 "sha256": dict(self.identity.sha256), "runtime": self.identity.runtime,
                 "outputs": list(self.answer.outputs), "threads": self.settings.threads,
