@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox.errors import ModelError, RequestError
+from blackbox_adapters.onnx.hints import hint
 
 INSTALL = (
     'ONNX Runtime is not installed: run python -m pip install "blackbox[gpu]" '
@@ -56,11 +57,15 @@ def parse_device(device: str) -> tuple[str, int]:
     return match[1], int(match[2] or 0)
 
 
-def start(path: Path, device: str, threads: int | None, graph: bytes | None = None) -> tuple[Any, str]:
+def start(
+    path: Path, device: str, threads: int | None, graph: bytes | None = None, allow_cpu: bool = False
+) -> tuple[Any, str]:
     """Start a session on a file, or on a changed copy of its graph; return it with its device.
 
     ``auto`` takes CUDA where a session on it really starts, else the CPU. Runtimes fall back to the
     CPU without raising, so the answer is read from the session, never from what was asked.
+
+    allow_cpu : a GPU asked for by name may be replaced by the CPU; the returned device says so.
 
     Raises
     ------
@@ -76,13 +81,13 @@ def start(path: Path, device: str, threads: int | None, graph: bytes | None = No
     session = _session(runtime, path, providers, threads, graph) if compiled_in else None
     if session is not None and session.get_providers()[0] == CUDA:
         return session, f"cuda:{number}"
-    if kind == "auto":
-        return session, "cpu"
+    if kind == "auto" or allow_cpu:
+        return session or _session(runtime, path, [CPU], threads, graph), "cpu"
     raise RequestError(
         f"device {device!r} was asked for, but no CUDA session starts here: it needs the "
         "onnxruntime-gpu build, an NVIDIA driver, CUDA 13 and cuDNN 9 "
         f'(python -m pip install "blackbox[cuda]" brings the libraries).{both_installed()} '
-        "Use device cpu or auto to run without a GPU."
+        "Use device cpu or auto, or --allow-cpu, to run without a GPU."
     )
 
 
@@ -101,6 +106,8 @@ def _session(runtime: Any, path: Path, providers: list[Any], threads: int | None
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is told by our own errors, not by log lines
     options.use_deterministic_compute = True
+    # a graph in memory whose weights lie in files beside the model's
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
     if threads is not None:
         options.intra_op_num_threads = threads
     if providers[0] != CPU:
@@ -118,4 +125,4 @@ def reason(error: Exception) -> str:
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
     text = re.sub(r"/\S+/(\w+\.(?:cc|h)):\d+ ", "", text)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    return lines[0][:400].rstrip(". ") + "."
+    return lines[0][:400].rstrip(". ") + "." + hint(text)
