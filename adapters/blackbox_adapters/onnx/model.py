@@ -15,6 +15,7 @@ from blackbox.model import Identity, Limits, Rows, Signature, Tensor
 from blackbox.settings import parse
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
+from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.traits import traits
@@ -74,14 +75,27 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     RequestError : unknown option, output or device. ModelError : the file cannot be loaded or used.
     """
     settings = parse(OnnxOptions, options, "an ONNX model")
-    path = Path(source)
     runtime.parse_device(device)
-    runtime.load_runtime()
-    proto = graph.load_graph(path)
-    scan(path, proto)
-    found = graph.facts(path, proto)
+    folder = Folder(Path(source))
+    opened = open_files(folder, device, settings)
+    return replace(opened, identity=replace(opened.identity, source=str(source), sha256=folder.sha256))
+
+
+def open_files(files: Files, device: str, settings: OnnxOptions) -> OnnxModel:
+    """Open a model from its bytes; who hands them out knows where they lie and what they hash to.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``open_onnx``.
+    """
+    version = runtime.load_runtime().__version__
+    content = files.model()
+    proto = graph.parse_graph(content, files.name)
+    weights = scan(proto, files.weights)
+    found = graph.facts(content, proto)
     tables = graph.without_class_maps(proto)
-    session, used = runtime.start(path, device, settings.threads, tables)
+    loading = runtime.Loading(tables or content, files.name, weights, settings.threads)
+    session, used = runtime.start(loading, device)
     inputs = _inputs(session)
     names = graph.class_names(proto, found["metadata"])
     outputs = tuple(_output(node, names) for node in session.get_outputs())
@@ -92,7 +106,7 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     if signature.kind is None and _is_one_sigmoid(signature, bends["link"]):
         signature = replace(signature, kind="probabilities")
     identity = Identity(
-        str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
+        files.name, {}, f"onnxruntime {version}", used,
         {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None},
     )  # fmt: skip
     return OnnxModel(session, answer, signature, _limits(signature, settings), identity, bends)
