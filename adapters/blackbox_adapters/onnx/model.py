@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.traits import traits
+
+if TYPE_CHECKING:
+    from blackbox_adapters.onnx.sandboxed import SandboxedModel
 
 DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names that differ from NumPy's."""
@@ -67,7 +70,7 @@ class OnnxModel:
         return {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for name, a in rows.items()}
 
 
-def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel:
+def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel | SandboxedModel:
     """Open an ``.onnx`` file; see ``OnnxOptions`` for the options.
 
     Raises
@@ -76,6 +79,10 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     """
     settings = parse(OnnxOptions, options, "an ONNX model")
     runtime.parse_device(device)
+    if settings.confined:
+        from blackbox_adapters.onnx.sandboxed import open_sandboxed
+
+        return open_sandboxed(Path(source), device, settings)
     folder = Folder(Path(source))
     opened = open_files(folder, device, settings)
     return replace(opened, identity=replace(opened.identity, source=str(source), sha256=folder.sha256))

@@ -154,7 +154,9 @@ def _scan_external(tensor: Any, weights: Callable[[str], bytes] | None, found: d
         raise ModelError(f"The weight {tensor.name!r} has an unknown entry {sorted(foreign)[0]!r}.")
     location = entries.get("location", "")
     if ADDRESS_MARK in location:
-        raise ModelError(f"The weight {tensor.name!r} points into the memory of the process: it is not loaded.")
+        raise ModelError(
+            f"The weight {tensor.name!r} points into the memory of the process: it is not loaded."
+        )
     safe_parts(location)
     if weights is None:
         raise ModelError(f"The weight {tensor.name!r} lies in a file, {location!r}, which is not at hand.")

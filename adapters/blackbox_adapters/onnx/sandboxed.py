@@ -1,0 +1,114 @@
+"""An ONNX file whose session lives in a confined process; the model in here has the port's face only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox.errors import ModelError
+from blackbox.model import Identity, Limits, Rows, Signature
+from blackbox_adapters.onnx.faces import Face, face_from
+from blackbox_adapters.onnx.files import Folder
+from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.sandbox import custody
+from blackbox_adapters.sandbox.bounds import bounds
+
+INMATE = "blackbox_adapters.onnx.inmate"
+
+
+@dataclass
+class Custody:
+    """Which process answers now. One that died is replaced at the next question, with the same file."""
+
+    path: Path
+    device: str
+    settings: OnnxOptions
+    child: custody.Child | None = field(default=None, repr=False)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    def open(self) -> Face:
+        """Start a process where none runs, and let it open the file.
+
+        Raises
+        ------
+        RequestError, ModelError : as ``open_onnx``; the file is not the one that was opened first.
+        """
+        limits = bounds(self.settings.memory, self.settings.deadline)
+        folder = Folder(self.path)
+        question = {
+            "verb": "open",
+            "name": self.path.name,
+            "device": self.device,
+            "settings": dataclasses.asdict(self.settings),
+        }
+        child = custody.start(INMATE, limits)
+        answer, _ = child.ask(question, serve=folder.pieces)
+        try:
+            face = face_from(answer["face"])
+            held = {str(key): str(value) for key, value in answer["sandbox"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+            raise ModelError("The model's process does not describe the model: it is not trusted.") from None
+        if self.sha256 and folder.sha256 != self.sha256:
+            raise ModelError(f"{self.path} was changed while it was in use: open it again.")
+        self.child, self.sha256 = child, dict(folder.sha256)
+        return replace(face, identity=self._identity(face.identity, {
+            "process": "own interpreter", "memory_bytes": limits.memory,
+            "memory_of": "both processes" if limits.together else "the confined process",
+            "seconds_a_call": limits.deadline, **held}))  # fmt: skip
+
+    def _identity(self, told: Identity, held: Mapping[str, Any]) -> Identity:
+        facts = {**told.facts, "sandbox": dict(held)}
+        return replace(told, source=str(self.path), sha256=dict(self.sha256), facts=facts)
+
+    def ask(self, question: Mapping[str, Any], rows: Rows) -> dict[str, np.ndarray]:
+        """Ask the process that runs, or a new one."""
+        if self.child is None:
+            self.open()
+        child = self.child
+        assert child is not None
+        try:
+            return child.ask(question, rows)[1]
+        finally:
+            if child.watch.stopping:
+                self.child = None
+
+
+@dataclass(frozen=True)
+class SandboxedModel:
+    """The port's face of a model in a confined process.
+
+    A pass that crashes it, or takes more time or memory than allowed, ends in a ModelError; the next
+    one starts a new process.
+    """
+
+    custody: Custody
+    signature: Signature
+    limits: Limits
+    identity: Identity
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(self, rows: Rows) -> Rows:
+        """Run one forward pass of the answer's output.
+
+        Raises
+        ------
+        ModelError : the runtime failed on the rows, or the process had to be given up.
+        """
+        return self.custody.ask({"verb": "predict"}, rows)
+
+
+def open_sandboxed(path: Path, device: str, settings: OnnxOptions) -> SandboxedModel:
+    """Open an ONNX file in a confined process.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``open_onnx``; no process could be started, or it was given up.
+    """
+    keeper = Custody(path, device, settings)
+    face = keeper.open()
+    return SandboxedModel(keeper, face.signature, face.limits, face.identity, face.traits)
