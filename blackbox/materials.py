@@ -14,7 +14,7 @@ from blackbox.backgrounds import Background
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
-from blackbox.model import Model, missing_file, open_model
+from blackbox.model import Model, fitted, missing_file, open_model
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
     from blackbox.plan import FeaturesPart, Plan
@@ -76,6 +76,7 @@ def gather(plan: Plan, folder: Path) -> Materials:
     model = _model(plan, folder, files)
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
+    model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     return Materials(model, data, background, _labels(plan, folder, data, files), files)
 
@@ -89,7 +90,8 @@ def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Mode
         files["classes"] = (folder / str(part.classes),)
     wanted: dict[str, Any] = {
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
-        "batch_size": part.batch_size, "threads": part.threads,
+        "batch_size": part.batch_size, "threads": part.threads, "allow_cpu": part.allow_cpu or None,
+        "constants": _constants(part.constants, folder, files) or None,
     }  # fmt: skip
     model = open_model(path, part.device, {k: v for k, v in wanted.items() if v is not None})
     found = model.identity.sha256.get(path.name, "")
@@ -99,6 +101,14 @@ def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Mode
         )
     files["model"] = tuple(path.parent / name for name in model.identity.sha256)
     return model
+
+
+def _constants(given: Mapping[str, Any], folder: Path, files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
+    """Find the files that hold constant inputs, which are named relative to the plan."""
+    held = {name: folder / value for name, value in given.items() if str(value).lower().endswith(".npy")}
+    if held:
+        files["constants"] = tuple(held.values())
+    return {**given, **held}
 
 
 def class_names(path: Path) -> tuple[str, ...]:

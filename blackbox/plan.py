@@ -25,7 +25,9 @@ class _Strict(BaseModel):
 class ModelPart(_Strict):
     """The model: its file (relative to the plan), what it must hash to, where it runs, how it is read.
 
-    classes : names of the output's columns, or a text file with one name per line.
+    classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
+    forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start.
     """
 
     path: str
@@ -35,8 +37,10 @@ class ModelPart(_Strict):
     select: str | None = None
     kind: str | None = None
     classes: tuple[str, ...] | str = ()
-    batch_size: int | None = None
+    batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
+    constants: dict[str, int | float | str | list[Any]] = {}
+    allow_cpu: bool = False
 
 
 class ImagePart(_Strict):
@@ -178,7 +182,9 @@ def load_plan(path: Path) -> Plan:
     raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise RequestError(f"{path} is no plan: it needs keys such as model, data and methods.")
-    refuse_converted({str(key): value for key, value in raw.items()}, "", ("methods", "checks"))
+    refuse_converted(
+        {str(key): value for key, value in raw.items()}, "", ("methods", "checks", "model.allow_cpu")
+    )
     try:
         plan = Plan.model_validate({str(key): value for key, value in raw.items()})
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,7 +116,7 @@ def _pooled(waiting: Sequence[_Turn], ledger: Ledger, many: FillMany | None) -> 
     games = [turn.play.game for turn in waiting]
     first, count = games[0], len(games[0].background)
     columns = np.array([game.score.readout.indices[0] for game in games])
-    alike = len({(game.score.readout.kind, game.score.readout.scale) for game in games}) == 1
+    alike = len({dataclasses.replace(game.score.readout, indices=()) for game in games}) == 1
     scores = [np.empty(len(_masks(turn))) for turn in waiting]
     for pieces in _passes(waiting, count):
         outputs = forward(

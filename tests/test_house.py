@@ -36,7 +36,7 @@ FLOORS = [
     ["displacements"],
     ["players"],
     ["game"],
-    ["fill"],
+    ["fill", "fused"],
     ["backgrounds"],
     ["features", "inputs"],
     ["probe"],
@@ -44,6 +44,7 @@ FLOORS = [
     ["interop"],
     ["explanation", "model"],
     ["threshold", "searches", "clusters"],
+    ["cache"],
     ["casts", "diagnosis", "files", "operators", "seeds", "settings", "watcher", "yamls"],
     ["errors"],
     ["numerics"],
@@ -51,7 +52,7 @@ FLOORS = [
 """From the doors down to the cellar; a name is a file or a folder of blackbox/."""
 
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
-GROUND = {"model", "errors", "settings", "seeds", "casts", "diagnosis", "explanation"}
+GROUND = {"model", "errors", "settings", "seeds", "cache", "casts", "diagnosis", "explanation"}
 FREE = {("blackbox", "__version__"), ("blackbox", "cli")}
 
 LONGEST_FILE = 300

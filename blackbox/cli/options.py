@@ -19,12 +19,19 @@ MODEL = [
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--output", "output", help="Output to ask; default: the last floating-point one."),
     click.option("--select", help="Part of the output, for example [0,:,1]."),
-    click.option("--kind", help="What it holds: probabilities, logits or values; default: observed."),
+    click.option("--kind", help="What it holds: probabilities, logits, values or embedding (the score is "
+                                "then the similarity to the input's own); default: observed."),
     click.option("--class-names", type=click.Path(path_type=Path), help="Text file, one class a line."),
-    click.option("--batch-size", type=int, help="Rows per forward pass; default: by rule."),
+    click.option("--batch-size", help="Rows per forward pass, rule (from the size of one row) or probe (the "
+                                      "fastest of three, tried once and remembered); default: rule."),
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
-]
-OPENING = ("device", "output", "select", "kind", "class_names", "batch_size", "threads")
+    click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE|FILE",
+                 help="An input that is the same in every pass, a value or an .npy file; repeatable."),
+    click.option("--allow-cpu", is_flag=True, help="Use the CPU where the GPU asked for does not start."),
+]  # fmt: skip
+OPENING = (
+    "device", "output", "select", "kind", "class_names", "batch_size", "threads", "constants", "allow_cpu",
+)  # fmt: skip
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),
     click.option("--columns", help="Input columns in the model's order, separated by commas."),
@@ -56,8 +63,13 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def model_from(model: str, device: str, **given: Any) -> Model:
     """Open a model with the options of the command line."""
-    names = given.pop("class_names")
-    wanted = {**given, "classes": class_names(names) if names else None}
+    names, size = given.pop("class_names"), given.pop("batch_size")
+    held, fallback = constants(given.pop("constants")), given.pop("allow_cpu")
+    wanted = {
+        **given, "classes": class_names(names) if names else None, "constants": held or None,
+        "allow_cpu": fallback or None,
+        "batch_size": int(size) if size is not None and size.lstrip("-").isdecimal() else size,
+    }  # fmt: skip
     return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
 
 
@@ -97,13 +109,22 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 
 def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Read ``key=value`` pairs; values are YAML, so 512, true, [3, 3] and 90% all work."""
+    return _pairs(pairs, "--set needs key=value, for example --set budget=512")
+
+
+def constants(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``name=value`` pairs: a number, a list such as [0, 1], text, or the path of an .npy file."""
+    return _pairs(pairs, "--constant needs name=value, for example --constant rate=16000")
+
+
+def _pairs(pairs: tuple[str, ...], needs: str) -> dict[str, Any]:
     import yaml
 
     found = {}
     for text in pairs:
         key, equals, value = text.partition("=")
         if not equals:
-            raise RequestError(f"--set needs key=value, for example --set budget=512; got {text!r}.")
+            raise RequestError(f"{needs}; got {text!r}.")
         try:
             found[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:

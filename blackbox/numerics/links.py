@@ -7,7 +7,9 @@ import numpy as np
 PROBABILITIES = "probabilities"
 LOGITS = "logits"
 VALUES = "values"
-KINDS = (PROBABILITIES, LOGITS, VALUES)
+DECISIONS = "decision values"
+EMBEDDING = "embedding"
+KINDS = (PROBABILITIES, LOGITS, VALUES, DECISIONS, EMBEDDING)
 LEAST = float(np.finfo(np.float32).tiny)
 SCALES = ("raw", "probability", "logit", "log-probability")
 
@@ -26,6 +28,34 @@ def detect_kind(outputs: np.ndarray) -> str:
         return VALUES
     inside = bool(np.all(outputs >= -1e-6) and np.all(outputs <= 1 + 1e-6))
     return PROBABILITIES if inside and np.allclose(outputs.sum(1), 1, atol=1e-3) else LOGITS
+
+
+def detect_named(outputs: np.ndarray, name: str) -> str:
+    """Name what rows of outputs look like, given what the output is called.
+
+    An output that is called probabilities and holds none (support vector machines export their decision
+    function so) has ``decision values``: their softmax means nothing.
+
+    Examples
+    --------
+    >>> detect_named(np.array([[1.5, -0.5]]), "probabilities"), detect_named(np.array([[1.5, -0.5]]), "y")
+    ('decision values', 'logits')
+    """
+    kind = detect_kind(outputs)
+    return DECISIONS if kind == LOGITS and "prob" in name.casefold() else kind
+
+
+def similarity(outputs: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the cosine of the angle between each row and the reference: Float[np.ndarray, "n"].
+
+    0 for a row of zeros, which points nowhere.
+
+    Parameters
+    ----------
+    outputs : Float[np.ndarray, "n c"]. reference : Float[np.ndarray, "c"], not all zeros.
+    """
+    lengths = np.linalg.norm(outputs, axis=1) * np.linalg.norm(reference)
+    return np.asarray((outputs @ reference) / np.where(lengths > 0, lengths, 1.0))
 
 
 def read(outputs: np.ndarray, kind: str, scale: str) -> np.ndarray:

@@ -27,14 +27,14 @@ class Answer:
     part: Part
     tensor: Tensor
 
-    def take(self, values: Sequence[Any], rows: int | None) -> np.ndarray:
-        """Return the asked numbers of the first ``rows`` rows, of all where that is None.
+    def take(self, values: Sequence[Any], rows: int, padded: bool) -> np.ndarray:
+        """Return the asked numbers, of the first ``rows`` rows where the rest is padding.
 
         Raises
         ------
         ModelError : an output is a sequence that is no class mapping, or lacks the asked part.
         """
-        arrays = [self._array(value, rows) for value in values]
+        arrays = [self._array(value, rows, padded) for value in values]
         if len(arrays) > 1:
             return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
         if not self.part:
@@ -45,9 +45,11 @@ class Answer:
             shape = arrays[0].shape
             raise ModelError(f"The output's shape {shape} has no part {self.tensor.name!r}.") from None
 
-    def _array(self, value: Any, rows: int | None) -> np.ndarray:
+    def _array(self, value: Any, rows: int, padded: bool) -> np.ndarray:
         array = _from_maps(value, self.tensor) if isinstance(value, list) else np.asarray(value)
-        return array[:rows] if array.ndim else array
+        if array.ndim == 0:  # one number for the whole pass: it is a row's own where the pass has one row
+            return array.reshape(1) if rows == 1 else array
+        return array[:rows] if padded else array
 
 
 def _from_maps(answer: Sequence[Mapping[Any, float]], output: Tensor) -> np.ndarray:

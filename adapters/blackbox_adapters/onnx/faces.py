@@ -41,7 +41,9 @@ def face_from(data: Mapping[str, Any]) -> Face:
     signature = Signature(inputs, outputs, str(told["answer"]), None if kind is None else str(kind))
     signature.output(signature.answer)
     fixed = rows["fixed_batch"]
-    limits = Limits(_count(rows["rows_per_run"]), None if fixed is None else _count(fixed))
+    limits = Limits(
+        _count(rows["rows_per_run"]), None if fixed is None else _count(fixed), str(rows["chosen"])
+    )
     about = data["identity"]
     identity = Identity("", {}, str(about["runtime"]), str(about["device"]), dict(about["facts"]))
     traits = data["traits"]

@@ -57,10 +57,12 @@ class Inmate:
     model: OnnxModel | None = None
     confined: bool = False
 
-    def open(self, question: Mapping[str, Any], _: Rows) -> Answer:
+    def open(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
         """Open a model in place of the last one and describe it."""
         self.model = None
-        device, settings = question["device"], OnnxOptions(**_tuples(question["settings"]))
+        held = {**question["settings"]["constants"], **arrays}
+        settings = OnnxOptions(**_tuples(question["settings"]) | {"constants": held})
+        device = question["device"]
         if not self.confined:
             # a device is opened by a graph of our own, so that nothing of the file is seen before
             # the last door is closed

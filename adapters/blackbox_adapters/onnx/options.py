@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from blackbox.errors import RequestError
 from blackbox.settings import choice, number, whole
 from blackbox_adapters.sandbox.bounds import parse_bytes
 
-KINDS = ("probabilities", "logits", "values")
+KINDS = ("probabilities", "logits", "values", "embedding")
+PACES = ("rule", "probe")
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,15 @@ class OnnxOptions:
         floating-point one (classifiers put their label first), or all of a classifier that has one
         output per class. select : part of it, such as ``[0,:,1]``; None = all.
     classes : names of its columns; () = from the graph, where it names them.
-    kind : what it holds, ``probabilities``, ``logits`` or ``values``; None = observed.
-    batch_size : rows per forward pass; None = by rule from the size of one row.
+    kind : what it holds, ``probabilities``, ``logits``, ``values`` or ``embedding`` (the score is then
+        the cosine similarity to the input's own output); None = observed.
+    batch_size : rows per forward pass, ``probe`` (the fastest of three sizes, tried once per model and
+        device and remembered) or ``rule`` (from the size of one row); None = ``rule``.
     threads : of ONNX Runtime within one pass; None = its own default, one per core.
+    constants : input name -> value (number, text, list or .npy file) that every pass gets; such inputs
+        are not explained. Optional inputs stay out unless they are named here.
+    allow_cpu : run on the CPU where the GPU that was asked for does not start, instead of failing.
+    fuse : hide features inside the graph, so that masks travel in and scores out; None = where it pays.
     sandbox : the file is parsed and run in a confined process; None = only where memory or deadline
         are set, which nothing else can enforce.
     memory : most resident memory of both processes, such as ``2GiB``; None = four fifths of the
@@ -32,8 +41,11 @@ class OnnxOptions:
     select: str | None = None
     classes: tuple[str, ...] = ()
     kind: str | None = None
-    batch_size: int | None = None
+    batch_size: int | str | None = None
     threads: int | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    allow_cpu: bool = False
+    fuse: bool | None = None
     sandbox: bool | None = None
     memory: int | str | None = None
     deadline: float | None = None
@@ -41,8 +53,10 @@ class OnnxOptions:
     def __post_init__(self) -> None:
         if self.kind is not None:
             choice("kind", self.kind, KINDS)
+        if isinstance(self.batch_size, str):
+            choice("batch_size", self.batch_size, PACES)
         for name in ("batch_size", "threads"):
-            if getattr(self, name) is not None:
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 whole(name, getattr(self, name), 1)
         if self.memory is not None:
             parse_bytes(self.memory)

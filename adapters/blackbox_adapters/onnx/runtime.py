@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from blackbox.errors import ModelError, RequestError
+from blackbox_adapters.onnx.hints import hint
 
 INSTALL = (
     'ONNX Runtime is not installed: run python -m pip install "blackbox[gpu]" '
@@ -74,11 +75,13 @@ class Loading:
     memory: int | None = None
 
 
-def start(loading: Loading, device: str) -> tuple[Any, str]:
+def start(loading: Loading, device: str, allow_cpu: bool = False) -> tuple[Any, str]:
     """Start a session; return it with its device.
 
     ``auto`` takes CUDA where a session on it really starts, else the CPU. Runtimes fall back to the
     CPU without raising, so the answer is read from the session, never from what was asked.
+
+    allow_cpu : a GPU asked for by name may be replaced by the CPU; the returned device says so.
 
     Raises
     ------
@@ -94,13 +97,13 @@ def start(loading: Loading, device: str) -> tuple[Any, str]:
     session = _session(runtime, loading, providers) if compiled_in else None
     if session is not None and session.get_providers()[0] == CUDA:
         return session, f"cuda:{number}"
-    if kind == "auto":
-        return session, "cpu"
+    if kind == "auto" or allow_cpu:
+        return session or _session(runtime, loading, [CPU]), "cpu"
     raise RequestError(
         f"device {device!r} was asked for, but no CUDA session starts here: it needs the "
         "onnxruntime-gpu build, an NVIDIA driver, CUDA 13 and cuDNN 9 "
         f'(python -m pip install "blackbox[cuda]" brings the libraries).{both_installed()} '
-        "Use device cpu or auto to run without a GPU."
+        "Use device cpu or auto, or --allow-cpu, to run without a GPU."
     )
 
 
@@ -144,4 +147,4 @@ def reason(error: Exception) -> str:
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
     text = re.sub(r"/\S+/(\w+\.(?:cc|h)):\d+ ", "", text)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    return lines[0][:400].rstrip(". ") + "."
+    return lines[0][:400].rstrip(". ") + "." + hint(text)

@@ -12,6 +12,8 @@ import numpy as np
 
 from blackbox.errors import ModelError
 from blackbox.model import Identity, Limits, Rows, Signature
+from blackbox_adapters.onnx import pace
+from blackbox_adapters.onnx.constants import read_value
 from blackbox_adapters.onnx.faces import Face, face_from
 from blackbox_adapters.onnx.files import Folder
 from blackbox_adapters.onnx.options import OnnxOptions
@@ -40,14 +42,10 @@ class Custody:
         """
         limits = bounds(self.settings.memory, self.settings.deadline)
         folder = Folder(self.path)
-        question = {
-            "verb": "open",
-            "name": self.path.name,
-            "device": self.device,
-            "settings": dataclasses.asdict(self.settings),
-        }
+        settings, arrays = self._settings()
+        question = {"verb": "open", "name": self.path.name, "device": self.device, "settings": settings}
         child = custody.start(INMATE, limits)
-        answer, _ = child.ask(question, serve=folder.pieces)
+        answer, _ = child.ask(question, arrays, folder.pieces)
         try:
             face = face_from(answer["face"])
             held = {str(key): str(value) for key, value in answer["sandbox"].items()}
@@ -60,6 +58,17 @@ class Custody:
             "process": "own interpreter", "memory_bytes": limits.memory,
             "memory_of": "both processes" if limits.together else "the confined process",
             "seconds_a_call": limits.deadline, **held}))  # fmt: skip
+
+    def _settings(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the settings as plain JSON, and the constant inputs that are arrays or files."""
+        given = {
+            n: read_value(f"The constant for input {n!r}", v) for n, v in self.settings.constants.items()
+        }
+        plain = {
+            name: value for name, value in given.items() if isinstance(value, (bool, int, float, str, list))
+        }
+        rest = {name: np.asarray(value) for name, value in given.items() if name not in plain}
+        return dataclasses.asdict(replace(self.settings, constants=plain)), rest
 
     def _identity(self, told: Identity, held: Mapping[str, Any]) -> Identity:
         facts = {**told.facts, "sandbox": dict(held)}
@@ -100,6 +109,12 @@ class SandboxedModel:
         ModelError : the runtime failed on the rows, or the process had to be given up.
         """
         return self.custody.ask({"verb": "predict"}, rows)
+
+    def fit(self, x: Rows) -> SandboxedModel:
+        """Return the model with the rows per run that suit one input."""
+        settings = self.custody.settings
+        limits = pace.suited(self, x, settings.batch_size, settings.threads)
+        return self if limits == self.limits else replace(self, limits=limits)
 
 
 def open_sandboxed(path: Path, device: str, settings: OnnxOptions) -> SandboxedModel:
