@@ -1,10 +1,11 @@
 """blackbox: explain and audit models that cannot be opened, by forward passes alone."""
 
 from blackbox.api import explain, explain_many
+from blackbox.auditing import AuditResult, audit
 from blackbox.backgrounds import Background
 from blackbox.compare import compare
 from blackbox.comparison import Comparison
-from blackbox.errors import BlackboxError, ModelError, RequestError
+from blackbox.errors import BlackboxError, EvidenceError, ModelError, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features
 from blackbox.impact import HessianImpact, hessian_impact
@@ -29,10 +30,10 @@ from blackbox.threshold import Fraction, Quantile
 __version__ = "0.1.0"
 
 __all__ = [
-    "METHODS", "Background", "BlackboxError", "Cafo", "Caso", "Comparison", "Explanation",
-    "Features", "Fraction", "GradientXInput", "HessianImpact", "IntegratedGradients", "KernelShap",
-    "Lime", "Method", "Mistake", "Model", "ModelError", "Occlusion", "Outcome", "Quantile",
-    "RequestError", "Rise", "Saliency", "Sis", "SisProfile", "SmoothGrad", "Stack", "compare",
+    "METHODS", "AuditResult", "Background", "BlackboxError", "Cafo", "Caso", "Comparison", "EvidenceError",
+    "Explanation", "Features", "Fraction", "GradientXInput", "HessianImpact", "IntegratedGradients",
+    "KernelShap", "Lime", "Method", "Mistake", "Model", "ModelError", "Occlusion", "Outcome", "Quantile",
+    "RequestError", "Rise", "Saliency", "Sis", "SisProfile", "SmoothGrad", "Stack", "audit", "compare",
     "explain", "explain_many", "hessian_impact", "misclassified", "open_model", "sis_profile",
     "stack",
 ]  # fmt: skip

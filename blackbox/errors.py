@@ -3,7 +3,8 @@
 BlackboxError
 ├── RequestError     the asker: input, setting, plan, missing file      exit 2
 │   └── BudgetSpent  the plan's row budget ended this question          exit 2
-└── ModelError       the model's side: load, output, device             exit 3
+├── ModelError       the model's side: load, output, device             exit 3
+└── EvidenceError    a bundle, a receipt or a signature does not hold   exit 4
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ class ModelError(BlackboxError):
     """The model could not be loaded, or what it returned cannot be used."""
 
     exit_code = 3
+
+
+class EvidenceError(BlackboxError):
+    """A bundle, a receipt or a signature is not what it claims to be."""
+
+    exit_code = 4
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

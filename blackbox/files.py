@@ -6,10 +6,11 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from blackbox.canonical import canonical
 from blackbox.errors import RequestError
 
 
@@ -33,6 +34,8 @@ def written(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # else the name may survive a power cut and the content not
         os.replace(temporary, path)
     except OSError as error:
         raise _cannot(path, error) from None
@@ -98,7 +101,31 @@ def _swap(temporary: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def put_in_place(made: Path, path: Path, aside: Path) -> None:
+    """Rename a finished folder to its place; what was there goes aside and is deleted.
+
+    Raises
+    ------
+    RequestError : the folder cannot be written.
+    """
+    try:
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(path, aside)
+        os.replace(made, path)
+    except OSError as error:
+        raise _cannot(path, error) from None
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def sha256(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bound(files: Mapping[str, str]) -> str:
+    """Return one digest for what a plan names: the file's own, or that of a folder's list of files."""
+    return (
+        next(iter(files.values())) if len(files) == 1 else hashlib.sha256(canonical(dict(files))).hexdigest()
+    )

@@ -121,18 +121,24 @@ class Game:
         """Return Float[np.ndarray, "t"], the score of the input itself."""
         return np.asarray(self(np.ones((1, self.d), dtype=bool))[0])
 
-    def blend(self, weights: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Score soft masks over the pixels of a picture, chunk by chunk; never remembered.
+    def blend(
+        self, weights: Iterable[np.ndarray], axes: tuple[int, ...] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Score soft masks over the pixels of a picture or the steps of a series; never remembered.
 
         Every weight chunk is Float[np.ndarray, "n height width"] in [0, 1]: 1 keeps the input's
         pixel, 0 puts the background's there. Yields Float64[np.ndarray, "n t"] per chunk.
+
+        Parameters
+        ----------
+        axes : of the input, which the weights lie along; None = height and width.
 
         Raises
         ------
         ValueError : the input is not one picture (callers check ``picture_axes`` first).
         """
         ((name, array),) = self.x.items()
-        axes = picture_axes(array.shape)
+        axes = axes or picture_axes(array.shape)
         if axes is None:
             raise ValueError("blend needs a picture")
         frame = [array.shape[axis] if axis in axes else 1 for axis in range(array.ndim)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from blackbox import backgrounds, seeds
 from blackbox.backgrounds import Background
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
+from blackbox.files import bound, sha256
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.model import Model, fitted, missing_file, open_model
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
-    from blackbox.plan import FeaturesPart, Plan
+    from blackbox.plan import DataPart, FeaturesPart, Plan
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,36 @@ class Materials:
     labels: Mapping[str, str]
     files: Mapping[str, tuple[Path, ...]]
 
+    def positions(self, part: DataPart) -> list[int]:
+        """Return the row numbers of the cases that a plan asks about, in its order.
+
+        Raises
+        ------
+        RequestError : a row does not exist, or none is left.
+        """
+        if part.rows is None:
+            found = list(self.data.chosen if self.data.chosen is not None else range(len(self.data)))
+        else:
+            allowed = None if self.data.chosen is None else set(self.data.chosen)
+            asked = [self.data.position(which) for which in part.rows]
+            found = [k for k in asked if allowed is None or k in allowed]
+        if not found:
+            raise RequestError(f"None of the rows asked for fulfils {part.where!r}.")
+        return found[: part.first]
+
+    @cached_property
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Role -> file name -> SHA-256; names are relative to the folder of the role's first file."""
+        # the model's own digests are of the bytes that were loaded
+        return self.read_again() | {"model": dict(self.model.identity.sha256)}
+
+    def read_again(self) -> dict[str, dict[str, str]]:
+        """Return the digests of the files as they are now."""
+        return {
+            role: {_named(path, paths[0].parent): sha256(path) for path in paths} if paths else {}
+            for role, paths in self.files.items()
+        }
+
     def features(self, part: FeaturesPart, x: Mapping[str, np.ndarray]) -> Features:
         """Return the features of one input, as the plan wants them."""
         if part.grid is not None or part.superpixels is not None:
@@ -42,6 +74,10 @@ class Materials:
         if part.groups or part.never_hidden:
             raise RequestError("features.groups and never_hidden need a table with named columns.")
         return choose(x)
+
+
+def _named(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def picture_features(
@@ -60,12 +96,13 @@ def picture_features(
     return from_labels({name: labels}, x, names, f"about {regions} superpixels")
 
 
-def gather(plan: Plan, folder: Path) -> Materials:
+def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materials:
     """Open and read what the plan names.
 
     Parameters
     ----------
-    folder : what the plan's paths are relative to.
+    folder : what the plan's paths are relative to. rows_per_run : as recorded earlier; None = as the plan
+        says, or by rule.
 
     Raises
     ------
@@ -73,15 +110,24 @@ def gather(plan: Plan, folder: Path) -> Materials:
     ModelError : the model cannot be loaded.
     """
     files: dict[str, tuple[Path, ...]] = {}
-    model = _model(plan, folder, files)
+    model = _model(plan, folder, files, rows_per_run)
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
+    _hold("data", plan.data.sha256, data.files)
     model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     return Materials(model, data, background, _labels(plan, folder, data, files), files)
 
 
-def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Model:
+def reopened(plan: Plan, folder: Path, device: str) -> Model:
+    """Open the plan's model once more, on another device."""
+    part = plan.model.model_copy(update={"device": device})
+    return _model(plan.model_copy(update={"model": part}), folder, {})
+
+
+def _model(
+    plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]], rows_per_run: int | None = None
+) -> Model:
     part = plan.model
     path = folder / part.path
     classes = part.classes
@@ -90,8 +136,8 @@ def _model(plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]]) -> Mode
         files["classes"] = (folder / str(part.classes),)
     wanted: dict[str, Any] = {
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
-        "batch_size": part.batch_size, "threads": part.threads, "allow_cpu": part.allow_cpu or None,
-        "constants": _constants(part.constants, folder, files) or None,
+        "batch_size": part.batch_size or rows_per_run, "threads": part.threads,
+        "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
     }  # fmt: skip
     model = open_model(path, part.device, {k: v for k, v in wanted.items() if v is not None})
     found = model.identity.sha256.get(path.name, "")
@@ -109,6 +155,18 @@ def _constants(given: Mapping[str, Any], folder: Path, files: dict[str, tuple[Pa
     if held:
         files["constants"] = tuple(held.values())
     return {**given, **held}
+
+
+def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
+    """Refuse a file that is not the one that the plan was written for."""
+    if expected is None:
+        return
+    found = bound({_named(path, files[0].parent): sha256(path) for path in files})
+    if found != expected.lower():
+        raise RequestError(
+            f"The {role} in {files[0]} changed since the plan was written: its SHA-256 is {found}, the plan "
+            f"says {expected}. Put the file back, or correct the plan."
+        )
 
 
 def class_names(path: Path) -> tuple[str, ...]:
@@ -134,6 +192,7 @@ def _background(
     spec = DataSpec(columns=data.columns or None, image=plan.data.spec().image)
     read = read_dataset(folder / part.path, model.signature, spec)
     files["background"] = read.files
+    _hold("background", part.sha256, read.files)
     if part.use == "mean":
         return backgrounds.mean(read.rows)
     if part.use == "medoids":

@@ -142,7 +142,7 @@ class Model(Protocol):
     softmax or sigmoid that the answer ends with, or an empty string. ``hide(hiding, readout) -> Hide``
     plays masks where the model runs: what it answers is what filling, ``predict``, the readout and the
     mean would give, up to rounding. ``fit(x) -> Model`` returns the model with limits that suit one
-    input. Their absence is no fault.
+    input. ``randomised(rng)`` opens a copy whose weights are shuffled. Their absence is no fault.
     """
 
     @property

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from blackbox import checks as known_checks
 from blackbox import methods as known_methods
-from blackbox.errors import RequestError, nearest, unknown
-from blackbox.inputs import DataSpec, ImageSpec
+from blackbox.errors import RequestError, unknown
+from blackbox.files import bound
+from blackbox.inputs import DataSpec, ImageSpec, check_condition
+from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
 from blackbox.settings import parse
-from blackbox.yamls import read_yaml, refuse_converted, shortened
+from blackbox.yamls import read_yaml, refuse_converted
 
 
 class _Strict(BaseModel):
@@ -53,34 +66,45 @@ class ImagePart(_Strict):
     std: tuple[float, ...] = (1.0,)
 
 
+def _condition(text: str) -> str:
+    check_condition(text)
+    return text
+
+
 class DataPart(_Strict):
     """The inputs to explain: a table, arrays, a picture or a folder of pictures.
 
-    rows : names or numbers of the rows to explain, None = all; first : only so many of them.
+    rows : names or numbers of the rows to explain, None = all; first : only so many of them. where : only
+    rows of a table that fulfil a condition such as ``income < 20000 and region == 'north'``. sha256 : what
+    the file must hash to.
     """
 
     path: str
+    sha256: str | None = None
     id: str | None = None
     columns: tuple[str, ...] | None = None
     not_inputs: tuple[str, ...] = ()
-    rows: Annotated[tuple[int | str, ...], Field(min_length=1)] | None = None
+    rows: Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1)] | None = None
+    where: Annotated[str, AfterValidator(_condition)] | None = None
     first: int | None = Field(default=None, ge=1)
     image: ImagePart = ImagePart()
 
     def spec(self) -> DataSpec:
         """Return how the file is read."""
         image = ImageSpec(**self.image.model_dump())
-        return DataSpec(self.columns, self.id, self.not_inputs, image)
+        return DataSpec(self.columns, self.id, self.not_inputs, image, self.where)
 
 
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
     path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or
-    ``medoids``. most : rows kept at the most, drawn with the plan's seed.
+    ``medoids``. most : rows kept at the most, drawn with the plan's seed. sha256 : what the file
+    must hash to.
     """
 
     path: str | None = None
+    sha256: str | None = None
     use: Literal["rows", "mean", "medoids"] = "rows"
     most: int = Field(default=100, ge=1)
 
@@ -107,10 +131,32 @@ class ReasonsPart(_Strict):
     count: int = Field(default=4, ge=1)
 
 
+class BudgetPart(_Strict):
+    """Forward rows that may be spent: on each case and target, and in total; None = no limit.
+
+    The total is divided evenly over the cases before anything is asked, so that what a case gets does not
+    depend on the others. A number alone is the total.
+    """
+
+    case: int | None = Field(default=None, ge=1)
+    total: int | None = Field(default=None, ge=1)
+
+    def of_case(self, count: int) -> int | None:
+        """Return the rows that each of ``count`` cases and targets may spend."""
+        shares = [self.case] if self.case is not None else []
+        if self.total is not None:
+            shares.append(self.total // max(1, count))
+        return min(shares, default=None)
+
+
 class OutputsPart(_Strict):
-    """Where the audit is written, relative to where it is started; None = named after the plan."""
+    """Where the audit is written, relative to where it is started; None = named after the plan.
+
+    cases : how many cases the report shows one by one, from the first; as many again that failed a check.
+    """
 
     folder: str | None = None
+    cases: int = Field(default=25, ge=1)
 
 
 def _named(values: Any) -> Any:
@@ -127,6 +173,10 @@ def _named(values: Any) -> Any:
 Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
 
 
+def _total(value: Any) -> Any:
+    return {"total": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
 class Plan(_Strict):
     """A whole audit, as it stands in ``audit.yaml``."""
 
@@ -134,12 +184,15 @@ class Plan(_Strict):
     data: DataPart
     background: BackgroundPart = BackgroundPart()
     features: FeaturesPart = FeaturesPart()
-    targets: int | str | Annotated[tuple[int | str, ...], Field(min_length=1)] | None = None
+    targets: (
+        StrictInt | StrictStr | Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1)] | None
+    ) = None
     methods: Named = Field(default={"occlusion": {}, "kernelshap": {}, "sis": {}}, min_length=1)
     checks: Named = Field(default={key: {} for key in known_checks.DEFAULT})
     reasons: ReasonsPart | None = None
     seed: int = Field(default=0, ge=0)
-    budget: int | None = Field(default=None, ge=1)
+    budget: Annotated[BudgetPart, BeforeValidator(_total)] = BudgetPart()
+    privacy: Literal["keep", "hash", "omit"] = "keep"
     outputs: OutputsPart = OutputsPart()
 
     def target_list(self) -> list[int | str | None]:
@@ -156,6 +209,27 @@ class Plan(_Strict):
                 raise unknown(f"scale of method {name}:", scale, SCALES)
             found[name] = (known_methods.method(name, own), scale)
         return found
+
+    def effective(self, files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+        """Return the plan as plain JSON with every default filled in and its files bound by their digests.
+
+        Parameters
+        ----------
+        files : role -> file name -> SHA-256, as ``Materials.digests`` gives it.
+        """
+        told = self.model_dump(mode="json")
+        for name, (method, scale) in self.parsed_methods().items():
+            settings = {field.name: field.default for field in dataclasses.fields(method)}  # type: ignore[arg-type]
+            filled = settings | self.methods[name] | {"scale": scale or method.scale}
+            told["methods"][name] = json.loads(json.dumps(filled))
+        for name, check in zip(self.checks, self.parsed_checks(), strict=True):
+            own = {field.name: field.default for field in dataclasses.fields(check)}  # type: ignore[arg-type]
+            told["checks"][name] = json.loads(json.dumps(own | self.checks[name]))
+        told["model"]["sha256"] = files["model"].get(PurePath(self.model.path).name) or bound(files["model"])
+        for role in ("data", "background"):
+            if files.get(role):
+                told[role]["sha256"] = bound(files[role])
+        return told
 
     def parsed_checks(self) -> list[known_checks.Check]:
         """Return every check with its settings, refusing unknown ones."""
@@ -180,15 +254,26 @@ def load_plan(path: Path) -> Plan:
         what = "a folder" if path.is_dir() else "a model"
         raise RequestError(f"{path} is {what}, no plan: write one with   blackbox init MODEL --data ROWS.csv")
     raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise RequestError(f"{path} is no plan: it needs keys such as model, data and methods.")
-    refuse_converted(
-        {str(key): value for key, value in raw.items()}, "", ("methods", "checks", "model.allow_cpu")
-    )
+    return as_plan(raw, str(path))
+
+
+def as_plan(raw: Any, source: str = "The plan") -> Plan:
+    """Check a plan that was read or written as a mapping; ``source`` is how messages call it.
+
+    Raises
+    ------
+    RequestError : no mapping, an unknown key (with the nearest one) or a wrong value.
+    """
+    if isinstance(raw, Plan):
+        return raw
+    if not isinstance(raw, Mapping):
+        raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
+    named = {str(key): value for key, value in raw.items()}
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
     try:
-        plan = Plan.model_validate({str(key): value for key, value in raw.items()})
+        plan = Plan.model_validate(named)
     except ValidationError as error:
-        raise RequestError(f"{path}: {_explain(error.errors()[0])}") from None
+        raise RequestError(f"{source}: {sentence(Plan, error.errors()[0])}") from None
     plan.parsed_methods()
     plan.parsed_checks()
     _refuse_contradictions(plan)
@@ -203,33 +288,3 @@ def _refuse_contradictions(plan: Plan) -> None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:
         raise RequestError("features: give a grid or superpixels, not both.")
-
-
-TYPES = {"model_type": "a mapping of keys to values", "dict_type": "a mapping of names to values"}
-
-
-def _explain(problem: Any) -> str:
-    """Say in one sentence what pydantic found, naming the nearest known key."""
-    # pydantic adds the member of a union and the position in it to the place
-    names = [part for part in problem["loc"] if isinstance(part, str) and re.fullmatch(r"\w+", part)]
-    names = [part for part in names if part not in ("int", "str", "float")]
-    where = ".".join(names)
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(tuple(names[:-1]))
-        return f"unknown key {where!r}.{nearest(names[-1], known)} Known here: {', '.join(known)}."
-    if problem["type"] == "missing":
-        return f"the key {where!r} is missing."
-    shown = shortened(problem["input"] if not isinstance(problem["input"], str) else repr(problem["input"]))
-    wanted = TYPES.get(problem["type"])
-    reason = f"it must be {wanted}" if wanted else problem["msg"].lower().replace("input ", "it ")
-    return f"{where} cannot be {shown}: {reason}."
-
-
-def _keys_at(place: tuple[str, ...]) -> list[str]:
-    """Return the keys that a plan knows at a place such as ("data", "image")."""
-    part: Any = Plan
-    for name in place:
-        inner = part.model_fields[name].annotation if name in getattr(part, "model_fields", {}) else None
-        options = [inner, *getattr(inner, "__args__", ())]
-        part = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), part)
-    return list(part.model_fields)

@@ -19,6 +19,7 @@ from blackbox.numerics.estimators import (
     antithetic_permutations,
     from_pairs,
     operator,
+    pair_interactions,
     second_order,
 )
 from blackbox.numerics.interactions import exact_interactions
@@ -112,8 +113,8 @@ class Players:
         return intervals.of_background(alone, only, base[0], self.full)
 
 
-Rounds = Iterator[tuple[Estimate, int, bool]]
-"""After every round: the estimate, the masks asked so far, whether any score has differed."""
+Rounds = Iterator[tuple[Estimate, int, bool, Pairs | None]]
+"""After every round: the estimate, the masks asked so far, whether any score has differed, the pairs."""
 
 
 def _steps(first: int, last: int, growing: bool) -> list[int]:
@@ -128,33 +129,36 @@ def _steps(first: int, last: int, growing: bool) -> list[int]:
     )
 
 
-def paired(players: Players, limit: int, rng: np.random.Generator, name: str, growing: bool) -> Rounds:
-    """The start, a look at whether it settles the game, then drawn pairs."""
+def paired(
+    players: Players, limit: int, rng: np.random.Generator, name: str, growing: bool, settle: bool = True
+) -> Rounds:
+    """The start, a look at whether it settles the game (unless all is to be asked), then drawn pairs."""
     m, ends = players.m, (players.full - players.base) / 2
     drawn, chances = designs.leverage_pairs(m, limit // 2 - m, rng, 0.0, 2)
     pairs = Pairs(designs.singles(m), np.zeros((0, len(ends))), ends, np.ones(m), m)
     scores = players(designs.asked(pairs.halves))
     moved = bool(np.ptp(np.concatenate([scores, players.base[None]]), axis=0).any())
-    pairs = dataclasses.replace(pairs, odd=designs.odd_part(scores))
-    if second_order(pairs) is not None or name == "exact":
+    pairs = dataclasses.replace(pairs, odd=designs.odd_part(scores), even=designs.even_part(scores))
+    if settle and (second_order(pairs) is not None or name == "exact"):
         pairs, more = _extended(players, pairs, drawn[:WITNESSES], chances[:WITNESSES])
         moved = moved or more
         settled = second_order(pairs)
         if settled is not None:
-            yield settled, 2 * len(pairs), moved
+            yield settled, 2 * len(pairs), moved, pairs
             return
     first = min(len(drawn), max(WITNESSES, m // 2, len(pairs) - m))
+    estimate = None
     for count in _steps(m + first, m + len(drawn), growing):
         new = slice(len(pairs) - m, count - m)
         pairs, more = _extended(players, pairs, drawn[new], chances[new])
         moved = moved or more
         try:
-            estimate = from_pairs("odd-kernel" if name == "exact" else name, pairs)
+            estimate = from_pairs("odd-kernel" if name == "exact" else name, pairs, estimate)
         except np.linalg.LinAlgError:
             raise RequestError(
                 f"The masks drawn do not determine all {m} features: raise the budget."
             ) from None
-        yield estimate, 2 * len(pairs), moved
+        yield estimate, 2 * len(pairs), moved, pairs
         if name == "exact":
             return
 
@@ -164,15 +168,17 @@ def _extended(players: Players, pairs: Pairs, halves: np.ndarray, chances: np.nd
     if not len(halves):
         return pairs, False
     scores = players(designs.asked(halves))
+    assert pairs.even is not None
     return dataclasses.replace(
         pairs,
+        even=np.concatenate([pairs.even, designs.even_part(scores)]),
         halves=np.concatenate([pairs.halves, halves]),
         odd=np.concatenate([pairs.odd, designs.odd_part(scores)]),
         chances=np.concatenate([pairs.chances, chances]),
     ), bool(np.any(scores != players.base))
 
 
-def permuted(players: Players, limit: int, rng: np.random.Generator, _name: str, growing: bool) -> Rounds:
+def permuted(players: Players, limit: int, rng: np.random.Generator, growing: bool) -> Rounds:
     """Antithetic orders: 2 (m - 1) masks each."""
     m, ends = players.m, (players.full - players.base) / 2
     orders, halves = designs.chains(m, limit // (2 * (m - 1)), rng)
@@ -184,7 +190,22 @@ def permuted(players: Players, limit: int, rng: np.random.Generator, _name: str,
             moved = moved or bool(np.any(scores != players.base))
             odd = np.concatenate([odd, designs.odd_part(scores).reshape(len(new), m - 1, -1)])
         estimate = antithetic_permutations(orders[:count], odd, ends)
-        yield estimate, 2 * (m - 1) * count, moved
+        yield estimate, 2 * (m - 1) * count, moved, None
+
+
+def estimated_interactions(
+    players: Players, pairs: Pairs, estimate: Estimate, confidence: float
+) -> dict[str, np.ndarray]:
+    """Return the interaction indices of all features, and the half-widths of their intervals where known."""
+    middle = (players.full + players.base) / 2
+    values, deviations = pair_interactions(pairs, middle, np.abs(estimate.values))
+    found = {"interactions": players.wide_pairs(values)}
+    if deviations is not None:
+        # as for the values: half of what was drawn chooses, half judges
+        freedom = max(2.0, (len(pairs) - pairs.start - 1) / 2)
+        wide = players.wide_pairs(deviations)
+        found["interaction_half_widths"] = intervals.quantile(confidence, freedom) * wide
+    return found
 
 
 POOL = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,14 @@ class Reasons:
     method: str
     supporting: tuple[Reason, ...]
     opposing: tuple[Reason, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reasons as plain JSON, with their sentences."""
+        told = dataclasses.asdict(self)
+        for side in ("supporting", "opposing"):
+            for reason, written in zip(getattr(self, side), told[side], strict=True):
+                written["sentence"] = reason.sentence
+        return told
 
 
 def principal(explanation: Explanation, count: int, labels: Mapping[str, str]) -> Reasons:

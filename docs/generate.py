@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -82,9 +83,18 @@ def _default(value: Any) -> str:
 
 
 def _type(annotation: Any) -> str:
-    text = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
-    text = re.sub(r"[\w.]+\.(\w+)", r"\1", text).replace("NoneType", "None")
-    return text.replace("|", "or")
+    """Write a type as a reader wants it: without what validates it."""
+    inner = get_args(annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_type(one) for one in inner)
+    if origin is Literal:
+        return " or ".join(f"`{one}`" for one in inner)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join('...' if one is ... else _type(one) for one in inner)}]"
+    return "None" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
 
 
 def with_section(text: str, name: str, content: str) -> str:

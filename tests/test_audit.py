@@ -15,73 +15,110 @@ from test_cli import LINEAR, MODELS, ROWS, STRONGEST, plan, run
 from test_onnx import external
 
 import blackbox as bb
-from blackbox.audit import run as play
+from blackbox.canonical import canonical
 from blackbox.errors import ModelError, RequestError
-from blackbox.evidence.bundle import write_bundle
-from blackbox.plan import load_plan
+from blackbox.evidence import merkle
+from blackbox.plan import as_plan, load_plan
+from blackbox.records import explanation_of
 
 NAN, NAN_ROWS = MODELS / "toys" / "nan.onnx", MODELS / "toys" / "inputs" / "nan.csv"
 
 
-def first(name, count=1):
+def first(name, folder, count=1):
     """A sample plan, played on so many of its cases."""
     loaded = load_plan(MODELS / name / "audit.yaml")
-    return play(loaded.model_copy(update={"data": loaded.data.model_copy(update={"first": count})}), MODELS / name)
+    fewer = loaded.model_copy(update={"data": loaded.data.model_copy(update={"first": count})})
+    return bb.audit(fewer, folder, MODELS / name)
 
 
 @pytest.fixture(scope="module", params=["credit", "digits"])
 def bundle(request, tmp_path_factory):
-    result = first(request.param)
-    return result, write_bundle(result, tmp_path_factory.mktemp("audit") / "out").parent
+    folder = tmp_path_factory.mktemp("audit") / "out"
+    return first(request.param, folder), folder
+
+
+@pytest.fixture(scope="module")
+def sample(bundle):
+    return load_plan(MODELS / ("digits" if "mlp.onnx" in bundle[0].manifest["inputs"]["model"] else "credit") / "audit.yaml")
 
 
 def read(folder, name="manifest.json"):
     return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
-def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def records(folder):
+    return [json.loads(line) for line in (folder / "records.jsonl").read_bytes().splitlines()]
 
 
-def test_a_sample_audit_passes_and_every_method_answers(bundle):
+def files(folder, without=()):
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if name not in without}
+
+
+def test_a_sample_audit_passes_and_every_method_answers(bundle, sample):
     result, _ = bundle
     assert result.passed
-    assert set(result.cases[0].explanations) == set(result.plan.methods)
-    assert not result.cases[0].failures
-    assert {finding.check for finding in result.findings} >= set(result.plan.checks) - {"local_fit"}
+    (case,) = result.cases()
+    assert list(case.explanations) == list(sample.methods)
+    assert not case.failures
+    assert {finding.check for finding in case.findings} <= set(result.checks)
 
 
-def test_the_folder_holds_records_findings_plan_page_and_manifest(bundle):
-    result, folder = bundle
+def test_the_folder_holds_what_the_manifest_lists(bundle):
+    _, folder = bundle
     names = set(files(folder))
-    assert names == {"manifest.json", "findings.json", "plan.yaml", "report.html"} | {
-        f"records/00001-{method}.json" for method in result.plan.methods
+    assert names >= {
+        "manifest.json", "run.json", "records.jsonl", "explanations.parquet", "findings.json", "plan.yaml",
+        "report.html", "junit.xml", "findings.sarif",
+    }  # fmt: skip
+    assert names == {"manifest.json", "run.json", *read(folder)["files"]}
+    assert read(folder)["files"] == {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in files(folder, ("manifest.json", "run.json")).items()
     }
-    for method in result.plan.methods:
-        record = read(folder, f"records/00001-{method}.json")
-        assert record["case"] == result.cases[0].id
-        back = bb.Explanation.from_json(json.dumps(record["explanation"]))
-        np.testing.assert_array_equal(back.values, result.cases[0].explanations[method].values)
-    assert len(read(folder, "findings.json")) == len(result.findings)
 
 
-def test_the_manifest_holds_the_digest_of_every_file_read_and_written(bundle):
+def test_records_stand_in_case_order_and_are_the_leaves_of_the_tree(bundle, sample):
+    result, folder = bundle
+    lines = (folder / "records.jsonl").read_bytes().splitlines()
+    assert all(canonical(json.loads(line)) == line for line in lines)
+    told = records(folder)
+    assert [record["kind"] for record in told] == ["case"] + ["explanation"] * len(sample.methods)
+    assert [record.get("method") for record in told[1:]] == list(sample.methods)
+    assert read(folder)["records"] == {"count": len(lines), "merkle_root": merkle.root(lines).hex()}
+    (case,) = result.cases()
+    for record in told[1:]:
+        back = explanation_of(record)
+        np.testing.assert_array_equal(back.values, case.explanations[record["method"]].values)
+        assert back.provenance["model"]["source"] == Path(back.provenance["model"]["source"]).name
+
+
+def test_the_manifest_names_what_was_read(bundle, sample):
     result, folder = bundle
     manifest = read(folder)
-    written = {name: content for name, content in files(folder).items() if name != "manifest.json"}
-    assert manifest["files"] == {n: hashlib.sha256(c).hexdigest() for n, c in sorted(written.items())}
-    for role, paths in result.materials.files.items():
-        for path in paths:
-            assert manifest["inputs"][role][path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert {"model", "data", "background"} <= set(manifest["inputs"])
+    model = "credit" if "credit.onnx" in manifest["inputs"]["model"] else "digits"
+    for role in ("model", "data", "background"):
+        assert manifest["inputs"][role]
+        for name, digest in manifest["inputs"][role].items():
+            (path,) = [p for p in (MODELS / model).rglob(name) if hashlib.sha256(p.read_bytes()).hexdigest() == digest]
+            assert path.is_file()
     assert (manifest["passed"], manifest["rows"]) == (True, result.rows)
+    assert read(folder, "run.json")["rows_in_shards"] == result.rows
 
 
-def test_the_stored_plan_is_a_plan_with_every_default_filled_in(bundle, tmp_path):
-    result, folder = bundle
+def test_the_stored_plan_is_a_plan_with_every_default_filled_in(bundle, sample, tmp_path):
+    _, folder = bundle
     (tmp_path / "again.yaml").write_bytes((folder / "plan.yaml").read_bytes())
-    assert load_plan(tmp_path / "again.yaml") == result.plan
-    assert set(yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))) == set(type(result.plan).model_fields)
+    stored = load_plan(tmp_path / "again.yaml")
+    assert {name: method for name, (method, _) in stored.parsed_methods().items()} == {
+        name: method for name, (method, _) in sample.parsed_methods().items()
+    }
+    assert stored.parsed_checks() == sample.parsed_checks()
+    raw = yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))
+    assert set(raw) == set(type(sample).model_fields)
+    assert raw["methods"]["kernelshap"].keys() >= {"budget", "estimator", "confidence", "scale"}
+    assert all(raw[role]["sha256"] for role in ("model", "data", "background"))
+    assert as_plan(raw) == stored
 
 
 def test_the_page_loads_nothing_and_runs_nothing(bundle):
@@ -92,20 +129,22 @@ def test_the_page_loads_nothing_and_runs_nothing(bundle):
     assert all(address.startswith(("data:", "#")) for address in loaded)
     assert not re.search(r"https?://|url\(|@import", page)
     assert page.count("<section") == 1
-    assert result.cases[0].id in page
+    assert next(result.cases()).id in page
     assert page.rstrip().endswith("</html>")
 
 
 def test_two_runs_are_equal_byte_for_byte(bundle, tmp_path):
-    result, folder = bundle
-    again = write_bundle(first("digits" if result.materials.data.images else "credit"), tmp_path / "again").parent
-    assert files(again) == files(folder)
+    _, folder = bundle
+    name = "digits" if "mlp.onnx" in read(folder)["inputs"]["model"] else "credit"
+    first(name, tmp_path / "again")
+    assert files(tmp_path / "again", ["run.json"]) == files(folder, ["run.json"])
 
 
-def test_one_case_alone_gives_what_it_gave_among_others():
-    two, one = first("digits", 2), first("digits", 1)
-    for method, explanation in one.cases[0].explanations.items():
-        np.testing.assert_allclose(explanation.values, two.cases[0].explanations[method].values, atol=1e-6)
+def test_one_case_alone_gives_what_it_gave_among_others(tmp_path):
+    two, one = first("digits", tmp_path / "two", 2), first("digits", tmp_path / "one", 1)
+    among, alone = next(two.cases()), next(one.cases())
+    for method, explanation in alone.explanations.items():
+        np.testing.assert_array_equal(explanation.values, among.explanations[method].values)
 
 
 def test_a_failing_gate_is_exit_1_and_a_warning_is_0(tmp_path):
@@ -137,9 +176,10 @@ def test_rows_that_give_nan_are_failed_records_and_the_others_are_explained(tmp_
     result = run("audit", path, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "occlusion gave no answer" in " ".join(result.stdout.split())
-    records = [read(tmp_path / "out" / "records", f"0000{k}-occlusion.json") for k in (1, 2, 3)]
-    assert ["failure" in record for record in records] == [False, True, False]
-    assert "returned nan" in records[1]["failure"]
+    occluded = [record for record in records(tmp_path / "out") if record.get("method") == "occlusion"]
+    assert [record["kind"] for record in occluded] == ["explanation", "failure", "explanation"]
+    assert occluded[1]["error"]["type"] == "ModelError"
+    assert "returned nan" in occluded[1]["error"]["message"]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("<section") == 3
     assert "returned nan" in page
@@ -166,30 +206,51 @@ def test_a_question_that_no_method_can_answer_is_exit_2(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("budget", [20, 40])
+@pytest.mark.parametrize("budget", ["62", "{total: 62}", "{case: 20}", "{case: 20, total: 300}"])
 def test_a_budget_that_ends_midway_keeps_what_was_found(tmp_path, budget):
     path = plan(tmp_path, "[determinism, fidelity, stability]", methods="[occlusion, sis]", budget=budget)
     result = run("audit", path, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "budget" in result.stdout
-    assert read(tmp_path / "out")["rows"] <= budget
+    told = records(tmp_path / "out")
+    spent = [record["rows"] for record in told if record["kind"] == "case"]
+    most = load_plan(path).budget.of_case(3)
+    assert max(spent) <= most
+    assert sum(spent) <= 62
+    assert {record["kind"] for record in told} == {"case", "explanation"}
 
 
 STOPS = ["blackbox.checks.trust.Determinism.examine", "blackbox.evidence.bundle.render",
-         "blackbox.evidence.bundle._manifest", "blackbox.files._swap", "blackbox.audit.gather"]  # fmt: skip
+         "blackbox.evidence.bundle._manifest", "blackbox.campaign.campaign.put_in_place"]  # fmt: skip
 
 
 @pytest.mark.parametrize("place", STOPS)
-def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch, place):
+def test_an_interrupted_run_is_gone_on_with_to_the_same_bytes(tmp_path, monkeypatch, place):
     def stopped(*_):
         raise KeyboardInterrupt
 
     path = plan(tmp_path, "[determinism]")
-    before = sorted(tmp_path.iterdir())
+    assert run("audit", path, "-o", tmp_path / "whole").exit_code == 0
     with monkeypatch.context() as patched:
         patched.setattr(place, stopped)
-        assert run("audit", path, "-o", tmp_path / "out").exit_code == 1
-    assert sorted(tmp_path.iterdir()) == before
+        result = run("audit", path, "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "goes on from there" in result.stderr
+    assert not (tmp_path / "out").exists()
+    assert run("audit", path, "-o", tmp_path / "out").exit_code == 0
+    assert files(tmp_path / "out", ["run.json"]) == files(tmp_path / "whole", ["run.json"])
+    assert read(tmp_path / "out", "run.json")["interruptions"] == 1
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["out", "plan.yaml", "whole"]
+
+
+def test_an_interruption_before_anything_is_planned_leaves_nothing(tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    path = plan(tmp_path, "[determinism]")
+    monkeypatch.setattr("blackbox.campaign.opening.gather", stopped)
+    assert run("audit", path, "-o", tmp_path / "out").exit_code == 130
+    assert [found.name for found in tmp_path.iterdir()] == ["plan.yaml"]
 
 
 @pytest.mark.parametrize("place", ["blackbox.evidence.bundle.render", "blackbox.evidence.bundle._manifest"])
@@ -205,16 +266,15 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_audit(tmp_path, monkeypatch,
         result = run("audit", path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "No space left" in result.stderr
-    assert files(tmp_path) == before
+    assert files(tmp_path / "out") == {name[4:]: kept for name, kept in before.items() if name.startswith("out/")}
+    assert run("audit", path, "-o", tmp_path / "out").exit_code == 0
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["out", "plan.yaml"]
 
 
 def test_an_earlier_audit_is_replaced_as_a_whole(tmp_path):
     run("audit", plan(tmp_path, methods="[occlusion, kernelshap]"), "-o", tmp_path / "out")
     run("audit", plan(tmp_path), "-o", tmp_path / "out")
-    assert sorted(files(tmp_path / "out")) == sorted(
-        ["findings.json", "manifest.json", "plan.yaml", "report.html",
-         *(f"records/0000{k}-kernelshap.json" for k in (1, 2, 3))]
-    )  # fmt: skip
+    assert {record.get("method") for record in records(tmp_path / "out")} == {None, "kernelshap"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "plan.yaml"]
 
 
@@ -242,7 +302,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_model_is_asked(tmp_p
         raise AssertionError("the whole audit was played first")
 
     (tmp_path / "file").write_text("a file")
-    monkeypatch.setattr("blackbox.audit.run", asked)
+    monkeypatch.setattr("blackbox.campaign.playing.examine", asked)
     result = run("audit", plan(tmp_path), "-o", tmp_path / "file" / "out")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr or "is a file" in result.stderr
@@ -288,10 +348,10 @@ def test_names_with_slashes_and_signs_make_no_odd_files(tmp_path):
     (tmp_path / "rows.csv").write_text('id,x0,x1,x2,x3\n"../../x",1,2,3,4\n"ü/\\:*?",2,2,3,4\n', encoding="utf-8")
     path = plan(tmp_path, data="{path: rows.csv, id: id}")
     assert run("audit", path, "-o", tmp_path / "out").exit_code == 0
-    assert sorted(found.name for found in (tmp_path / "out" / "records").iterdir()) == [
-        "00001-kernelshap.json", "00002-kernelshap.json",
-    ]  # fmt: skip
-    assert read(tmp_path / "out" / "records", "00001-kernelshap.json")["case"] == "../../x"
+    assert {name for name in files(tmp_path / "out") if "/" in name} == {
+        "figures/overall.svg", "figures/case-000001.svg", "figures/case-000002.svg",
+    }  # fmt: skip
+    assert records(tmp_path / "out")[0]["case"] == "../../x"
 
 
 @pytest.mark.parametrize("location", ["w.bin", "weights/w.bin"])
@@ -303,50 +363,51 @@ def test_a_model_with_external_data_is_audited_with_all_its_files(tmp_path, loca
     assert set(read(tmp_path / "out")["inputs"]["model"]) == {"m.onnx", location}
 
 
-def test_every_target_of_a_list_is_a_case_of_its_own():
+def test_every_target_of_a_list_is_a_case_of_its_own(tmp_path):
     loaded = load_plan(MODELS / "credit" / "audit.yaml")
     update = {"targets": ("declined", 1), "methods": {"occlusion": {}}, "checks": {},
               "data": loaded.data.model_copy(update={"rows": ("A-003", 0)})}  # fmt: skip
-    result = play(loaded.model_copy(update=update), MODELS / "credit")
-    assert [(case.id, case.row, case.target) for case in result.cases] == [
+    result = bb.audit(loaded.model_copy(update=update), tmp_path / "out", MODELS / "credit")
+    assert [(case.id, case.row, case.target) for case in result.cases()] == [
         ("A-003", 2, "declined"), ("A-003", 2, "approved"), ("A-001", 0, "declined"), ("A-001", 0, "approved"),
     ]  # fmt: skip
 
 
-def test_reasons_are_in_words_and_in_both_directions():
-    case = first("credit").cases[0]
+def test_reasons_are_in_words_and_in_both_directions(tmp_path):
+    case = next(first("credit", tmp_path / "out").cases())
     reasons = case.reasons
-    assert reasons.target == case.target
-    assert 0 < len(reasons.supporting) <= 4
-    assert all(reason.value > 0 for reason in reasons.supporting)
-    assert all(reason.value < 0 for reason in reasons.opposing)
-    assert re.fullmatch(r".+ \(.+\): \+[\d.e-]+", reasons.supporting[0].sentence)
+    assert reasons["target"] == case.target
+    assert 0 < len(reasons["supporting"]) <= 4
+    assert all(reason["value"] > 0 for reason in reasons["supporting"])
+    assert all(reason["value"] < 0 for reason in reasons["opposing"])
+    assert re.fullmatch(r".+ \(.+\): \+[\d.e-]+", reasons["supporting"][0]["sentence"])
 
 
 def test_a_picture_audit_shows_pictures(bundle):
-    result, folder = bundle
+    _, folder = bundle
     shown = (folder / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,")
-    assert (shown > 4) == result.materials.data.images
+    assert (shown > 4) == ("mlp.onnx" in read(folder)["inputs"]["model"])
 
 
 def test_a_method_that_fails_alone_does_not_end_the_audit(tmp_path):
     path = plan(tmp_path, methods="{occlusion: {}, kernelshap: {budget: 3}}")
     result = run("audit", path, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    record = read(tmp_path / "out" / "records", "00001-kernelshap.json")
-    assert "3 masks cannot determine 4 features" in record["failure"]
+    record = records(tmp_path / "out")[2]
+    assert (record["method"], record["kind"]) == ("kernelshap", "failure")
+    assert "3 masks cannot determine 4 features" in record["error"]["message"]
 
 
 def test_the_python_door_raises_what_the_command_line_tells(tmp_path):
     with pytest.raises(ModelError, match="returned nan"):
-        play(load_plan(nan_plan(tmp_path, ", rows: [2]", background="{}")), tmp_path)
+        bb.audit(nan_plan(tmp_path, ", rows: [2]", background="{}"), tmp_path / "out")
     with pytest.raises(RequestError, match="Unknown target"):
-        play(load_plan(plan(tmp_path, targets="other")), Path())
+        bb.audit(str(plan(tmp_path, targets="other")), tmp_path / "out")
 
 
 def test_the_report_says_whether_the_second_order_matters(bundle):
     result, folder = bundle
     page = (folder / "report.html").read_text(encoding="utf-8")
-    said = [case.explanations["caso"].details["second_order_text"] for case in result.cases]
+    said = [case.explanations["caso"].details["second_order_text"] for case in result.cases()]
     assert page.count("Does the second order matter here?") == len(said)
     assert all(html.escape(words) in page for words in said)

@@ -23,12 +23,13 @@ def linear(x):
     return x @ np.array([4.0, 1.0, 0.0, -1.0], dtype=np.float32)
 
 
-def subject(function=linear, methods=("kernelshap",), x=X, never=(), changed=None):
+def subject(function=linear, methods=("kernelshap",), x=X, never=(), changed=None, names=NAMES, background=None,
+            settings=None):  # fmt: skip
     """Ask a function with some methods, then let answers be changed before they are examined."""
     model = bb.open_model(function, options={"shape": x.shape})
-    features = grouped({"input": x}, NAMES[: len(x)], {}, never)
-    case = api.case(model, x, features, np.zeros((1, len(x))))
-    asked = {name: (bb.METHODS[name](), None) for name in methods}
+    features = grouped({"input": x}, names[: len(x)], {}, never)
+    case = api.case(model, x, features, np.zeros((1, len(x))) if background is None else background)
+    asked = {name: ((settings or {}).get(name) or bb.METHODS[name](), None) for name in methods}
     answers = {name: case.explain(method, None, scale, 0) for name, (method, scale) in asked.items()}
     for name, fields in (changed or {}).items():
         answers[name] = dataclasses.replace(answers[name], **fields)
@@ -115,6 +116,114 @@ def test_agreement():
     assert found("agreement", subject()) == []
 
 
+def test_agreement_on_which_come_first():
+    x = np.arange(1.0, 10)
+    weights = np.array([1.0] * 8 + [0.1], dtype=np.float32)
+    names = tuple("abcdefghi")
+    both = subject(lambda rows: rows @ weights, ("kernelshap", "occlusion"), x, names=names)
+    assert found("agreement", both) == ["passed", "passed"]
+    values = both.explanations["kernelshap"].values.copy()
+    values[[7, 0]] = values[[0, 7]]  # one of the four strongest changes place
+    wrong = subject(lambda rows: rows @ weights, ("kernelshap", "occlusion"), x, names=names,
+                    changed={"kernelshap": {"values": values}})  # fmt: skip
+    (_, tops) = CHECKS["agreement"](top=4, shared=0.8).examine(wrong)
+    assert (tops.status, tops.value) == ("warned", 0.75)
+    assert "share 3 of their 4" in tops.sentence
+
+
+def test_a_certificate_that_does_not_hold_when_asked_again_is_found():
+    whole = subject(methods=("sis",))
+    details = whole.explanations["sis"].details
+    rows = whole.case.ledger.rows
+    assert found("sufficiency", whole) == ["passed"]
+    assert whole.case.ledger.rows == rows  # memory answered
+    everything = {"subsets": [[0, 1, 2, 3]], "subset_scores": [float(linear(X[None])[0])],
+                  "certificates": [{"irreducible": True}]}  # fmt: skip
+    reducible = subject(methods=("sis",), changed={"sis": {"details": {**details, **everything}}})
+    assert found("sufficiency", reducible) == ["failed"]
+    everything["certificates"] = [{"irreducible": False}]
+    honest = subject(methods=("sis",), changed={"sis": {"details": {**details, **everything}}})
+    assert found("sufficiency", honest) == ["failed" if linear(X[None])[0] < details["threshold"] else "passed"]
+
+
+def test_a_subset_that_keeps_a_score_low_is_certified_below():
+    kept_low = bb.Sis(threshold=1.5, direction="below")
+    examined = subject(lambda x: 3 - x[:, 0] - x[:, 1], methods=("sis",), x=np.ones(3), settings={"sis": kept_low})
+    assert examined.explanations["sis"].details["subsets"]
+    (finding,) = CHECKS["sufficiency"]().examine(examined)
+    assert (finding.status, finding.value) == ("passed", pytest.approx(0.5))
+
+
+def test_infidelity_is_the_share_that_is_not_predicted():
+    asked = subject(methods=("occlusion",))
+    (finding,) = CHECKS["infidelity"]().examine(asked)
+    assert (finding.status, finding.value) == ("passed", pytest.approx(0, abs=1e-9))
+    blind = subject(methods=("occlusion",), changed={"occlusion": {"values": np.zeros(4)}})
+    (finding,) = CHECKS["infidelity"]().examine(blind)
+    assert (finding.status, finding.value) == ("warned", pytest.approx(1))
+    assert found("infidelity", subject(lambda x: np.zeros(len(x)), methods=("occlusion",))) == ["passed"]
+
+
+def test_infidelity_and_correlation_share_their_passes():
+    asked = subject(methods=("occlusion",))
+    found("correlation", asked)
+    rows = asked.case.ledger.rows
+    found("infidelity", asked)
+    assert asked.case.ledger.rows == rows
+
+
+def people(rng, n):
+    """Two columns that are hardly ever apart, and three that have nothing to do with them."""
+    a = rng.normal(size=n)
+    return np.column_stack([a, a + 0.05 * rng.normal(size=n), rng.normal(size=(n, 3))])
+
+
+def test_a_ranking_that_rests_on_impossible_rows_is_flagged():
+    lent, x = people(np.random.default_rng(0), 60), np.array([1.5, 1.5, -1, -1, -1])
+    weights = np.float32([0, 0, 3, 2, 1])
+
+    def odd(rows):  # the last term is 0 on every row that there is, and large where a goes without b
+        return rows @ weights - 40 * np.abs(rows[:, 0] - rows[:, 1]) * rows[:, 2:].sum(axis=1)
+
+    about = {"x": x, "background": lent, "names": (*NAMES, "e")}
+    (fine,) = CHECKS["manifold"](least=0.7).examine(subject(lambda rows: rows @ weights, **about))
+    (flagged,) = CHECKS["manifold"](least=0.7).examine(subject(odd, **about))
+    assert (fine.status, flagged.status) == ("passed", "warned")
+    assert fine.value > 0.85
+    assert flagged.value < 0.6
+    assert fine.sentence.split("%")[0] == flagged.sentence.split("%")[0]  # the same questions
+    assert int(fine.sentence.split("%")[0]) > 30
+
+
+def test_manifold_says_what_it_costs_and_when_it_cannot_be_made():
+    rng = np.random.default_rng(0)
+    asked = subject(x=X, background=rng.normal(size=(30, 4)))
+    asked.case.game(None, "raw").base()
+    rows = asked.case.ledger.rows
+    found("manifold", asked, masks=12, rows=7)
+    assert asked.case.ledger.rows - rows == 12 * 7
+    assert found("manifold", subject()) == ["skipped"]
+    with pytest.raises(RequestError, match="below 1"):
+        CHECKS["manifold"](quantile=1.0)
+
+
+def test_sensitivity():
+    lent = np.random.default_rng(0).normal(size=(40, 4))
+    steady = subject(methods=("kernelshap", "occlusion"), background=lent)
+    assert found("sensitivity", steady) == ["passed", "passed"]
+
+    def jumpy(x):  # a thousandth of a unit turns the order round
+        return np.sin(3000 * x.astype(float)) @ np.array([4.0, 3.0, 2.0, 1.0])
+
+    assert found("sensitivity", subject(jumpy, ("occlusion",), background=lent), draws=3) == ["warned"]
+
+
+def test_sensitivity_leaves_flags_and_counts_as_they_are():
+    lent = np.random.default_rng(0).integers(0, 3, size=(40, 4))
+    (finding,) = CHECKS["sensitivity"]().examine(subject(methods=("occlusion",), background=lent))
+    assert (finding.status, "more than 10 different values" in finding.sentence) == ("skipped", True)
+
+
 def test_local_fit():
     fitted = subject(methods=("lime",))
     assert found("local_fit", fitted) == ["passed"]
@@ -139,6 +248,22 @@ def test_protected(methods):
     assert "warned" in found("protected", examined, features=("a", "d"), top=2, gate="warn")
 
 
+def test_a_proxy_and_a_stated_reason_are_noticed_as_well():
+    examined = subject()
+    assert found("protected", examined, features=("c",), proxies=("d",), top=1) == ["failed"]
+    (finding,) = CHECKS["protected"](features=("c",), proxies=("d",), top=1).examine(examined)
+    assert finding.sentence == "kernelshap: d (a declared proxy) is among the 1 strongest."
+    stated = dataclasses.replace(examined, reasons=("b", "c"))
+    assert found("protected", stated, features=("c",), top=1) == ["passed", "failed"]
+    assert found("protected", dataclasses.replace(examined, reasons=("b",)), features=("c",), top=1) == ["passed"] * 2
+    with pytest.raises(RequestError, match="'x'"):
+        CHECKS["protected"](features=("c",), proxies=("x",)).examine(examined)
+
+
+def test_what_was_excluded_and_would_have_been_a_reason_is_no_silent_omission():
+    assert found("omission", dataclasses.replace(subject(), overlooked=("d",))) == ["passed", "failed"]
+
+
 def test_a_protected_feature_that_ties_with_all_others_is_noticed():
     examined = subject(lambda x: x.sum(axis=1), methods=("occlusion",), x=np.ones(4))
     assert found("protected", examined, features=("a",), top=4) == ["failed"]
@@ -158,7 +283,7 @@ def test_a_protected_name_must_be_a_feature():
         CHECKS["protected"](features=("e",)).examine(subject())
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKS if name != "protected"])
+@pytest.mark.parametrize("name", [name for name in CHECKS if not name.startswith("protected")])
 def test_every_check_knows_warn_and_fail_alone(name):
     for gate in ("warn", "fail"):
         assert CHECKS[name](gate=gate).gate == gate

@@ -220,7 +220,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path, door, monkeypatch, caps
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("blackbox.audit.run", stopped)
+    monkeypatch.setattr("blackbox.campaign.opening.gather", stopped)
     assert door("audit", plan(tmp_path), "-o", tmp_path / "out") == 130
     assert capsys.readouterr().err.strip() == "Stopped. Nothing is half-written."
     assert not (tmp_path / "out").exists()

@@ -143,8 +143,40 @@ def test_a_window_that_does_not_fit_the_input_is_refused(x, window, words):
 @pytest.mark.parametrize(
     ("window", "stride"),
     [(None, (1, 1)), ((0, 2), None), ((2, 2), (0, 1)), ((2, 1.5), None),
-     ((2,), None), ((2, 2, 2), None), (2, None)],
+     ((2,), None), ((2, 2, 2), None), (2, (1, 1)), ((2, 2), 1), (0, None), (True, None)],
 )  # fmt: skip
 def test_windows_and_strides_that_mean_nothing_are_refused(window, stride):
     with pytest.raises(bb.RequestError, match=r"window|stride"):
         bb.Occlusion(window, stride)
+
+
+SERIES = np.random.default_rng(3).normal(size=(12, 3)).astype(np.float32).astype(float)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(3, None), (4, 2), (5, 3), (12, None), (1, 1)])
+def test_a_window_of_steps_hides_all_channels_of_a_series(window, stride):
+    def f(rows):
+        return np.sin(rows.astype(float)).sum(axis=(1, 2)) ** 2
+
+    found = bb.explain(f, SERIES, bb.Occlusion(window, stride))
+    drops, mean, times = [], np.zeros(12), np.zeros(12)
+    for start in range(0, 12 - window + 1, stride or window):
+        hidden = SERIES.copy()
+        hidden[start : start + window] = 0
+        drops.append(f(SERIES[None])[0] - f(hidden[None])[0])
+        mean[start : start + window] += drops[-1]
+        times[start : start + window] += 1
+    assert_allclose(found.details["drops"][:, 0], drops, atol=1e-6)
+    steps = mean / np.maximum(times, 1)
+    assert_allclose(found.values.reshape(12, 3), np.repeat(steps[:, None], 3, axis=1), atol=1e-6)
+    assert found.rows == len(drops) + 2
+
+
+def test_a_series_of_one_channel_is_a_series_too():
+    found = bb.explain(lambda rows: rows.sum(axis=1), np.arange(6.0), bb.Occlusion(2))
+    assert_allclose(found.values, [1, 1, 5, 5, 9, 9])
+
+
+def test_a_window_longer_than_the_series_is_refused():
+    with pytest.raises(bb.RequestError, match="6 steps"):
+        bb.explain(lambda rows: rows.sum(axis=1), np.arange(6.0), bb.Occlusion(7))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_cli import APPLICANTS, CREDIT, LINEAR, MODELS, ROWS, run
 
-from blackbox.audit import run as play
+import blackbox as bb
 from blackbox.errors import RequestError
 from blackbox.plan import load_plan
 
@@ -32,7 +32,7 @@ def test_the_sample_plans_are_read(plan):
 
 def test_the_top_level_keys_are_the_documented_ones(load):
     keys = ["model", "data", "background", "features", "targets", "methods", "checks", "reasons", "seed",
-            "budget", "outputs"]  # fmt: skip
+            "budget", "privacy", "outputs"]  # fmt: skip
     assert list(type(load()).model_fields) == keys
 
 
@@ -190,16 +190,16 @@ def test_paths_are_relative_to_the_plan_and_may_be_absolute(tmp_path, monkeypatc
     assert (tmp_path / "other" / "report.html").is_file()
 
 
-def test_the_digest_of_the_model_is_held_to(load):
+def test_the_digest_of_the_model_is_held_to(load, tmp_path):
     digest = "cac1409a8a1d7a1f8c7c308fa39763d5f1bb5cb6ccf22ded6e17dd49e43de9d2"
     with pytest.raises(RequestError, match=rf"not the model of the plan.*{digest}"):
-        play(load(model=f"{{path: {LINEAR}, sha256: {digest}}}"), MODELS)
+        bb.audit(load(model=f"{{path: {LINEAR}, sha256: {digest}}}"), tmp_path / "out")
 
 
 def test_a_row_is_found_by_its_name_as_on_the_command_line(load, tmp_path):
     (tmp_path / "ids.csv").write_text("id,x0,x1,x2,x3\n1,1,2,3,4\n2,5,6,7,8\n3,9,9,9,9\n")
     data = f"{{path: {tmp_path / 'ids.csv'}, id: id, rows: [2]}}"
-    assert [case.id for case in play(load(data=data), tmp_path).cases] == ["2"]
+    assert [case.id for case in bb.audit(load(data=data), tmp_path / "out").cases()] == ["2"]
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_a_plan_that_does_not_fit_its_files_is_told(load, tmp_path, changed, wor
         "background": f"{{path: {MODELS / 'credit' / 'background.csv'}, most: 2}}",
     }  # fmt: skip
     with pytest.raises(RequestError) as told:
-        play(load(**{**base, **changed}), tmp_path)
+        bb.audit(load(**{**base, **changed}), tmp_path / "out", tmp_path)
     assert words in str(told.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
@@ -9,10 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from blackbox.checks.finding import GATES, Finding, Subject, judge, rankings
-from blackbox.explanation import Outcome
 from blackbox.game import Game
 from blackbox.numerics.ranks import rank_correlation
-from blackbox.settings import choice, number
+from blackbox.settings import choice, number, whole
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,13 @@ class Additivity:
 
 @dataclass(frozen=True)
 class Sufficiency:
-    """Every sufficient subset, asked alone, still reaches the threshold. Costs no pass beyond SIS."""
+    """Every certificate of a sufficient subset holds when it is asked again.
+
+    For every subset S: v(S) reaches the threshold, equals the recorded score, and where S is recorded as
+    irreducible no v(S without i) reaches it. Value: the least v(S) - threshold (with direction ``below``
+    its negative). Recorded and asked scores may differ by 1e-6 of max(1, |v|), rounding. Costs no pass
+    beyond SIS: the case's memory holds what SIS asked.
+    """
 
     name: ClassVar[str] = "sufficiency"
     gate: str = "fail"
@@ -59,13 +65,36 @@ class Sufficiency:
         e = subject.explanations.get("sis")
         if e is None or not e.details["subsets"]:
             return []
-        lowest, threshold = min(e.details["subset_scores"]), float(e.details["threshold"])
-        count = len(e.details["subsets"])
+        threshold = float(e.details["threshold"])
+        sign = -1.0 if dict(e.settings).get("direction") == "below" else 1.0
+        method, scale = subject.asked["sis"]
+        game = subject.case.game(subject.target, scale or method.scale)
+        margins, wrong = [], 0
+        told = zip(e.details["subsets"], e.details["subset_scores"], e.details["certificates"], strict=True)
+        for members, recorded, certificate in told:
+            alone, left_out = _certified(game, members)
+            margins.append(sign * (alone - threshold))
+            wrong += abs(alone - recorded) > 1e-6 * max(1.0, abs(alone))
+            wrong += certificate["irreducible"] and bool((sign * (left_out - threshold) >= 0).any())
+        count, least = len(margins), min(margins)
         sentence = (
             f"{'The sufficient subset' if count == 1 else f'Each of the {count} sufficient subsets'}, asked "
-            f"alone, scores at least {lowest:.3g} (threshold {threshold:.3g})."
+            f"alone, is at least {least:.3g} beyond the threshold of {threshold:.3g}, and its certificate "
+            "holds."
+            if not wrong and least >= 0
+            else f"{max(wrong, sum(margin < 0 for margin in margins))} of {count} certificates of sufficient "
+            f"subsets do not hold when asked again (threshold {threshold:.3g}, least margin {least:.3g})."
         )
-        return [judge(self, subject, lowest >= threshold, sentence, lowest, threshold)]
+        return [judge(self, subject, not wrong and least >= 0, sentence, least, 0.0)]
+
+
+def _certified(game: Game, members: list[int]) -> tuple[float, np.ndarray]:
+    """The score with only these features kept, and with each of them left out of them."""
+    masks = np.zeros((1 + len(members), game.d), dtype=bool)
+    masks[:, members] = True
+    masks[np.arange(1, len(masks)), members] = False
+    scores = game(masks)[:, 0]
+    return float(scores[0]), scores[1:]
 
 
 @dataclass(frozen=True)
@@ -103,28 +132,53 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The methods that hide features order them alike: lowest pairwise Spearman rank correlation.
+    """The methods that hide features order them alike, and name the same ones first.
 
-    Default 0.3: methods answer different questions, so only a plain contradiction is flagged. No
-    pass. Derivatives are left out: they look at small changes, not at presence.
+    Lowest pairwise Spearman rank correlation of the values, at least ``least``; and the lowest share of
+    common features among the ``top`` of largest |value|, at least ``shared``. Defaults 0.3 and 0.25:
+    methods answer different questions, so only a plain contradiction is flagged; one in four is what
+    chance gives on 16 features. No pass. Derivatives are left out: they look at small changes, not at
+    presence.
     """
 
     name: ClassVar[str] = "agreement"
     least: float = 0.3
+    top: int = 4
+    shared: float = 0.25
     gate: str = "warn"
 
     def __post_init__(self) -> None:
         number("least", self.least, -1.0)
+        whole("top", self.top, 1)
+        number("shared", self.shared, 0.0)
         choice("gate", self.gate, GATES)
 
     def examine(self, subject: Subject) -> list[Finding]:
         hiding = rankings(subject)
-        if len(hiding) < 2 or len(next(iter(hiding.values()))) < 3:
+        d = len(next(iter(hiding.values()), ()))
+        if len(hiding) < 2 or d < 3:
             return []
+        found = [self._ranks(subject, hiding)]
+        return [*found, self._tops(subject, hiding)] if d > 2 * self.top else found
+
+    def _ranks(self, subject: Subject, hiding: Mapping[str, np.ndarray]) -> Finding:
         pairs = {(a, b): rank_correlation(hiding[a], hiding[b]) for a, b in combinations(hiding, 2)}
         (a, b), lowest = min(pairs.items(), key=lambda item: item[1])
         sentence = f"{a} and {b} agree least among the methods: rank correlation {lowest:.2f}."
-        return [judge(self, subject, lowest >= self.least, sentence, lowest, self.least)]
+        return judge(self, subject, lowest >= self.least, sentence, lowest, self.least)
+
+    def _tops(self, subject: Subject, hiding: Mapping[str, np.ndarray]) -> Finding:
+        tops = {
+            name: set(np.argsort(-np.abs(values), kind="stable")[: self.top].tolist())
+            for name, values in hiding.items()
+        }
+        pairs = {(a, b): len(tops[a] & tops[b]) for a, b in combinations(tops, 2)}
+        (a, b), common = min(pairs.items(), key=lambda item: item[1])
+        share = common / self.top
+        sentence = (
+            f"{a} and {b} share {common} of their {self.top} strongest features, the fewest of all pairs."
+        )
+        return judge(self, subject, share >= self.shared, sentence, share, self.shared)
 
 
 @dataclass(frozen=True)
@@ -149,32 +203,3 @@ class LocalFit:
         judged = "describes" if fit >= self.least else "does not describe"
         sentence = f"LIME's linear model {judged} the score around this input (R2 {fit:.2f})."
         return [judge(self, subject, fit >= self.least, sentence, fit, self.least)]
-
-
-@dataclass(frozen=True)
-class Stability:
-    """Another seed gives the same ranking, where a method draws anything: Spearman correlation.
-
-    Default 0.9. Costs each drawing method once more.
-    """
-
-    name: ClassVar[str] = "stability"
-    least: float = 0.9
-    gate: str = "warn"
-
-    def __post_init__(self) -> None:
-        number("least", self.least, -1.0)
-        choice("gate", self.gate, GATES)
-
-    def examine(self, subject: Subject) -> list[Finding]:
-        found = []
-        for name in ("lime", "kernelshap"):
-            values = rankings(subject).get(name)
-            if values is None or subject.explanations[name].outcome is Outcome.EXACT or len(values) < 3:
-                continue
-            method, scale = subject.asked[name]
-            again = subject.case.explain(method, subject.target, scale, subject.seed + 1)
-            same = rank_correlation(values, again.values)
-            sentence = f"{name} with another seed ranks the features alike: rank correlation {same:.2f}."
-            found.append(judge(self, subject, same >= self.least, sentence, same, self.least))
-        return found

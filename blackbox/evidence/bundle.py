@@ -1,43 +1,85 @@
-"""An audit as a folder: one record per explanation, the findings, the report, and a manifest of digests."""
+"""The bundle: everything that an audit found, as files whose digests stand in one manifest."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from blackbox.audit import AuditResult, CaseResult
-from blackbox.errors import RequestError
-from blackbox.files import check_folder, sha256, written_folder
-from blackbox.report.page import render
+from blackbox import api, study
+from blackbox.canonical import canonical
+from blackbox.case import Case
+from blackbox.checks import Finding, context_of
+from blackbox.errors import ModelError, RequestError
+from blackbox.evidence import merkle
+from blackbox.evidence.findings import OpenFindings, write_findings, write_junit, write_sarif
+from blackbox.evidence.table import TableWriter
+from blackbox.files import check_folder, sha256
+from blackbox.materials import Materials
+from blackbox.plan import Plan
+from blackbox.report import figures, pictures
+from blackbox.report.page import Told, render
+from blackbox.tally import STATUSES, Tally
 
 MANIFEST = "manifest.json"
-SCHEMA = "blackbox.audit/1"
+SCHEMA = "blackbox.bundle/1"
+OUTSIDE = ("run.json", "statement.intoto.json", "statement.dsse.json")
+"""Files of a bundle that its manifest does not list: what depends on the clock, and what is signed later."""
 
 
-def write_bundle(result: AuditResult, folder: Path) -> Path:
-    """Write an audit's folder, whole or not at all, and return the path of its report.
+@dataclass(frozen=True)
+class Sealing:
+    """What a bundle is made of.
 
-    The same audit gives the same bytes: nothing that depends on the clock is in it. An earlier
-    audit in ``folder`` is replaced.
+    effective : the plan with every default filled in. inputs : role -> file name -> SHA-256. records : begins
+    the stream of all records anew. general : findings of the checks made before the cases. rows : forward
+    rows of model checks and cases. features : the names of the features, one JSON list per kind of case.
+    baseline : the folder of an earlier audit to compare with.
+    """
+
+    plan: Plan
+    effective: Mapping[str, Any]
+    materials: Materials
+    inputs: Mapping[str, Mapping[str, str]]
+    tool: str
+    runtime: str
+    device: str
+    rows_per_run: int
+    records: Callable[[], Iterator[bytes]]
+    general: Sequence[Mapping[str, Any]]
+    rows: int
+    features: Sequence[str]
+    baseline: Path | None = None
+
+
+def write_bundle(inside: Path, sealing: Sealing) -> dict[str, Any]:
+    """Write a bundle into an empty folder and return its manifest.
+
+    The same records give the same bytes, whoever played them and when; memory does not grow with them.
 
     Raises
     ------
-    RequestError : ``folder`` holds something that is no earlier audit, or cannot be written.
+    RequestError, ModelError : no method answered about any case; told as the first one told it.
+    OSError : the folder cannot be written.
     """
-    check_target(folder)
-    with written_folder(folder) as inside:
-        (inside / "records").mkdir()
-        for number, case in enumerate(result.cases, start=1):
-            _write_records(inside / "records", number, case)
-        _write(inside / "findings.json", [dataclasses.asdict(finding) for finding in result.findings])
-        (inside / "plan.yaml").write_text(_plan_text(result), encoding="utf-8")
-        (inside / "report.html").write_text(render(result), encoding="utf-8")
-        _write(inside / MANIFEST, _manifest(result, inside))
-    return folder / "report.html"
+    tally = Tally(sealing.plan.outputs.cases)
+    found = OpenFindings(inside.parent / "open.jsonl")
+    found.path.unlink(missing_ok=True)
+    survey = [Finding(**finding) for finding in sealing.general]
+    tally.note(survey)
+    found.add(sealing.general)
+    root = _write_records(inside, sealing, tally, found)
+    _refuse_silence(tally)
+    general = (*survey, *_reviews(inside, sealing, tally, found))
+    _write_reports(inside, sealing, tally, found, general)
+    manifest = _manifest(inside, sealing, tally, root)
+    (inside / MANIFEST).write_bytes(canonical(manifest))
+    found.path.unlink(missing_ok=True)
+    return manifest
 
 
 def check_target(folder: Path) -> None:
@@ -64,53 +106,102 @@ def _listed(folder: Path) -> set[str]:
         listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {MANIFEST, *map(str, listed)}
+    return {MANIFEST, *OUTSIDE, *map(str, listed)}
 
 
-def _write_records(folder: Path, number: int, case: CaseResult) -> None:
-    about = {"case": case.id, "row": case.row, "target": case.target}
-    for name, explanation in case.explanations.items():
-        record = {**about, "explanation": json.loads(explanation.to_json())}
-        _write(folder / f"{number:05d}-{name}.json", record)
-    for failure in case.failures:
-        record = {**about, "method": failure.method, "failure": str(failure.error)}
-        _write(folder / f"{number:05d}-{failure.method}.json", record)
+def _write_records(inside: Path, sealing: Sealing, tally: Tally, found: OpenFindings) -> bytes:
+    """Pass the records on to every file that tells of all of them; return the root of their tree."""
+    table = TableWriter(inside / "explanations.parquet", sealing.features)
+
+    def passing() -> Iterator[bytes]:
+        with (inside / "records.jsonl").open("wb") as file:
+            for line in sealing.records():
+                file.write(line + b"\n")
+                record = json.loads(line)
+                tally.add(record)
+                if record["kind"] == "explanation":
+                    table.add(record)
+                if record["kind"] == "case":
+                    found.add(record["findings"])
+                yield line
+
+    root = merkle.root(passing())
+    tally.close()
+    table.close()
+    return root
 
 
-def _write(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def _refuse_silence(tally: Tally) -> None:
+    """A question that no method could answer about any case was a wrong one, or the model's fault."""
+    if tally.explained == 0 and tally.first_error is not None:
+        kind, message = tally.first_error
+        raise (ModelError if kind == "ModelError" else RequestError)(message)
 
 
-def _plan_text(result: AuditResult) -> str:
-    """The plan with every default filled in."""
-    return yaml.safe_dump(result.plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def _reviews(inside: Path, sealing: Sealing, tally: Tally, found: OpenFindings) -> list[Finding]:
+    def records() -> Iterator[Mapping[str, Any]]:
+        with (inside / "records.jsonl").open("rb") as file:
+            yield from map(json.loads, file)
+
+    findings = study.reviewed(sealing.plan, records, context_of(sealing.baseline))
+    tally.note(findings)
+    found.add([vars(finding) for finding in findings])
+    return findings
 
 
-def _manifest(result: AuditResult, inside: Path) -> dict[str, Any]:
-    from blackbox import __version__
+def _write_reports(
+    inside: Path, sealing: Sealing, tally: Tally, found: OpenFindings, general: Sequence[Finding]
+) -> None:
+    model = sealing.materials.model.identity.source.replace("\\", "/").rsplit("/", 1)[-1]
+    write_findings(inside / "findings.json", tally, general, found)
+    write_junit(inside / "junit.xml", tally, found)
+    write_sarif(inside / "findings.sarif", tally, found, model, sealing.tool)
+    text = yaml.safe_dump(dict(sealing.effective), sort_keys=False, allow_unicode=True)
+    (inside / "plan.yaml").write_text(text, encoding="utf-8")
+    told = Told(
+        sealing.plan, sealing.materials, tally, tuple(general), sealing.rows, _pictures(sealing, tally),
+        sealing.tool, sealing.runtime, sealing.device, sealing.rows_per_run,
+    )  # fmt: skip
+    (inside / "report.html").write_text(render(told), encoding="utf-8")
+    (inside / "figures").mkdir()
+    for name, drawn in figures.draw(told):
+        (inside / "figures" / name).write_bytes(drawn)
 
-    identity = result.materials.model.identity
-    written = sorted(path for path in inside.rglob("*") if path.is_file())
+
+def _pictures(sealing: Sealing, tally: Tally) -> dict[int, Case]:
+    """The cases whose pictures the report may show: none where the plan withholds what inputs hold."""
+    materials, plan = sealing.materials, sealing.plan
+    if plan.privacy != "keep":
+        return {}
+    found = {}
+    for dossier in tally.shown:
+        x = materials.data.row(dossier.row)
+        case = api.case(materials.model, x, materials.features(plan.features, x), materials.background)
+        if not pictures.is_picture(case):
+            return {}
+        found[dossier.number] = case
+    return found
+
+
+def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict[str, Any]:
+    files = sorted(path for path in inside.rglob("*") if path.is_file())
     return {
         "schema": SCHEMA,
-        "tool": f"blackbox {__version__}",
-        "passed": result.passed,
-        "findings": {status: result.count(status) for status in ("passed", "warned", "failed")},
-        "cases": len(result.cases),
-        "rows": result.rows,
-        "rows_per_run": result.materials.model.limits.rows_per_run,
-        "runtime": identity.runtime,
-        "device": identity.device,
-        "seed": result.plan.seed,
-        "inputs": {
-            role: {_name(path, paths[0].parent): sha256(path) for path in paths}
-            for role, paths in result.materials.files.items()
+        "tool": sealing.tool,
+        "passed": tally.passed,
+        "findings": {status: tally.count(status) for status in STATUSES},
+        "cases": tally.cases,
+        "explanations": tally.explained,
+        "rows": sealing.rows,
+        "rows_per_run": sealing.rows_per_run,
+        "runtime": sealing.runtime,
+        "device": sealing.device,
+        "seed": sealing.plan.seed,
+        "privacy": sealing.plan.privacy,
+        "inputs": {role: dict(digests) for role, digests in sealing.inputs.items()},
+        "records": {"count": tally.records, "merkle_root": root.hex()},
+        "files": {
+            path.relative_to(inside).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
+            for path in files
         },
-        "files": {path.relative_to(inside).as_posix(): sha256(path) for path in written},
     }
-
-
-def _name(path: Path, folder: Path) -> str:
-    """Name a file relative to its role's first one, so that equal names in two folders stay apart."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

@@ -95,20 +95,21 @@ def _connected(cluster: np.ndarray) -> np.ndarray:
     return np.asarray(np.argsort(np.argsort(first))[inverse].reshape(cluster.shape))
 
 
-def pixel_means(pixels: np.ndarray, labels: np.ndarray, axes: tuple[int, int], d: int) -> np.ndarray:
-    """Average Float[np.ndarray, "height width t"] over the pixels of every feature.
+def pixel_means(pixels: np.ndarray, labels: np.ndarray, axes: tuple[int, ...], d: int) -> np.ndarray:
+    """Average Float[np.ndarray, "height width t"], or "steps t" of a series, over the cells of every feature.
 
     Parameters
     ----------
-    labels : the feature of every cell of the picture; axes : which of its axes are height and width.
+    labels : the feature of every cell of the input; axes : which of its axes are height and width.
 
     Returns
     -------
     Float[np.ndarray, "d t"]
     """
-    flat = np.moveaxis(labels, axes, (0, 1)).reshape(*pixels.shape[:2], -1)
-    values = np.zeros((d, pixels.shape[2]))
+    first = tuple(range(len(axes)))
+    flat = np.moveaxis(labels, axes, first).reshape(*pixels.shape[:-1], -1)
+    values = np.zeros((d, pixels.shape[-1]))
     for feature in range(d):
-        share = (flat == feature).sum(axis=2)[:, :, None]
-        values[feature] = (pixels * share).sum(axis=(0, 1)) / share.sum()
+        share = (flat == feature).sum(axis=-1)[..., None]
+        values[feature] = (pixels * share).sum(axis=first) / share.sum()
     return values

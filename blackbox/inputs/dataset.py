@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from blackbox.casts import cast
 from blackbox.errors import RequestError, unknown
 from blackbox.inputs import images, table
 from blackbox.inputs.arrays import conform, read_arrays
+from blackbox.inputs.condition import matching
 from blackbox.inputs.images import ImageSpec, read_image
 from blackbox.model import Signature, missing_file
 
@@ -20,7 +22,8 @@ from blackbox.model import Signature, missing_file
 class Dataset:
     """Rows per input name, a name per row, and the names of the cells where columns have them.
 
-    files : the files that were read, in reading order.
+    files : the files that were read, in reading order. chosen : numbers of the rows that fulfil the
+    condition of the DataSpec; None = there was none.
     """
 
     ids: tuple[str, ...]
@@ -28,6 +31,7 @@ class Dataset:
     columns: tuple[str, ...]
     files: tuple[Path, ...]
     images: bool = False
+    chosen: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -36,10 +40,15 @@ class Dataset:
         """Return one input, without the batch axis."""
         return {name: array[position] for name, array in self.rows.items()}
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Row number by name; of a name that stands twice, the first."""
+        return {name: number for number, name in reversed(list(enumerate(self.ids)))}
+
     def position(self, which: int | str) -> int:
         """Find a row by its name, or by its number from 0 where no row has that name."""
-        if str(which) in self.ids:
-            return self.ids.index(str(which))
+        if str(which) in self._numbers:
+            return self._numbers[str(which)]
         try:
             number = int(which)
         except ValueError:
@@ -52,12 +61,14 @@ class Dataset:
 @dataclass(frozen=True)
 class DataSpec:
     """How a file is read. columns : input columns in the model's order. id : column that names the
-    rows. not_inputs : columns that are no model inputs. image : what the model wants of pictures."""
+    rows. not_inputs : columns that are no model inputs. image : what the model wants of pictures. where : a
+    condition on the columns of a table, see ``blackbox.inputs.condition``."""
 
     columns: tuple[str, ...] | None = None
     id: str | None = None
     not_inputs: tuple[str, ...] = ()
     image: ImageSpec = field(default_factory=ImageSpec)
+    where: str | None = None
 
 
 def read_dataset(path: Path, signature: Signature, spec: DataSpec | None = None) -> Dataset:
@@ -71,6 +82,8 @@ def read_dataset(path: Path, signature: Signature, spec: DataSpec | None = None)
     if not path.exists():
         raise missing_file(path, "data")
     suffix = path.suffix.lower()
+    if spec.where is not None and suffix not in table.SUFFIXES:
+        raise RequestError(f"data.where needs a table with named columns; {path.name} has none.")
     if path.is_dir() or suffix in images.SUFFIXES:
         return _pictures(path, signature, spec)
     if suffix in table.SUFFIXES:
@@ -87,7 +100,8 @@ def _table(path: Path, signature: Signature, spec: DataSpec) -> Dataset:
     for name in given:
         read.column(name)
     rows, names = table.table_rows(read, signature, spec.columns, given)
-    return Dataset(_ids(read, names, spec.id), rows, tuple(names), (path,))
+    chosen = None if spec.where is None else matching(read, spec.where)
+    return Dataset(_ids(read, names, spec.id), rows, tuple(names), (path,), chosen=chosen)
 
 
 def _ids(read: table.Table, inputs: Sequence[str], asked: str | None) -> tuple[str, ...]:

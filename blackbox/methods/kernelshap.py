@@ -15,9 +15,10 @@ from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.numerics import intervals
 from blackbox.numerics.coalitions import kernel_design
-from blackbox.numerics.estimators import Estimate
+from blackbox.numerics.estimators import MOST, Estimate
 from blackbox.numerics.least_squares import efficient_regression
-from blackbox.players import POOL, WITNESSES, Players, Shared, paired, permuted
+from blackbox.owen import divided
+from blackbox.players import POOL, WITNESSES, Players, Shared, estimated_interactions, paired, permuted
 from blackbox.settings import choice, number, whole
 
 ESTIMATORS = ("auto", "exact", "kernel", "leverage", "permutation", "odd-kernel", "cubic-kernel")
@@ -52,8 +53,12 @@ class KernelShap:
     confidence : of every interval, and of all rank claims together.
     tolerance : stop when every interval's half-width is at most this share of the range of the
         values; None = spend the budget.
-    interactions : 2 adds the Shapley interaction index of all pairs, from the same passes; needs
-        enumeration.
+    interactions : 2 adds the Shapley interaction index of all pairs, from the same passes: exact where
+        the game is enumerated, else by Gaussian-process regression on the even part of the pairs, whose
+        budget is then spent in full.
+    hierarchy : divides the score down a tree of groups instead (Owen values): nested lists of names or
+        positions of features, ``correlation`` (clustered over the background rows) or ``position``
+        (halved by place); None = no tree.
 
     details
     -------
@@ -65,14 +70,20 @@ class KernelShap:
     ``background_half_widths`` : half-widths that include the drawing of the background rows as well
     (several rows only; ``lower_bounds`` and ``upper_bounds`` take the rows as given);
     ``background_note`` where they are too few to tell. ``interactions`` : Float["d d"] per target, I_ij
-    = sum_{S without i, j} |S|! (d-|S|-2)! / (d-1)! [v(S+i+j) - v(S+i) - v(S+j) + v(S)].
+    = sum_{S without i, j} |S|! (d-|S|-2)! / (d-1)! [v(S+i+j) - v(S+i) - v(S+j) + v(S)];
+    ``interaction_half_widths`` of their intervals where they are estimated (up to 5,000 pairs).
 
-    outcome : EXACT when enumerated, SECOND_ORDER when settled by the first masks, REACHED or SPENT
-        with a tolerance, CONSTANT when the score never changes, else DONE.
+    With a hierarchy: ``hierarchy``, the tree in names; ``groups``, per inner node its ``members`` and
+    ``values``, their sum. A group that the budget did not divide is split equally, without interval.
+
+    outcome : EXACT when enumerated (or the tree was divided down to every feature), SECOND_ORDER when
+        settled by the first masks, REACHED or SPENT with a tolerance, CONSTANT when the score never
+        changes, else DONE.
 
     Raises
     ------
-    RequestError : the budget cannot determine every feature, or does not cover what was asked.
+    RequestError : the budget cannot determine every feature, or does not cover what was asked; the
+        hierarchy leaves a feature out or names one twice.
 
     References
     ----------
@@ -97,6 +108,7 @@ class KernelShap:
     confidence: float = 0.95
     tolerance: float | None = None
     interactions: int = 1
+    hierarchy: str | tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget != "auto":
@@ -111,9 +123,19 @@ class KernelShap:
                 raise RequestError("The kernel estimator has no intervals, so it takes no tolerance.")
         if self.interactions not in (1, 2):
             raise RequestError(f"interactions must be 1 or 2; got {self.interactions!r}.")
+        if self.interactions == 2 and self.estimator in ("kernel", "permutation"):
+            raise RequestError(f"The {self.estimator} estimator asks no pairs, so it takes no interactions.")
+        if self.hierarchy is not None and (self.estimator != "auto" or self.interactions == 2):
+            raise RequestError(
+                "A hierarchy has a way of its own to divide the score: leave estimator at auto and "
+                "interactions at 1."
+            )
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the coalitions that are not enumerated."""
+        if self.hierarchy is not None:
+            values, outcome, details = divided(game, self.hierarchy, self._limit(game.d))
+            return game.explanation(self.name, dataclasses.asdict(self), values, outcome, details)
         players = Players.of(game)
         limit = self._limit(players.m)
         if players.m == 0 or (self.estimator in ("auto", "exact") and 2**players.m - 2 <= limit):
@@ -143,8 +165,9 @@ class KernelShap:
         stream: Callable[[Game], np.random.Generator],
     ) -> Explanation:  # fmt: skip
         limit = self._limit(one.m)
-        alone = self.estimator not in ("auto", "odd-kernel") or self.interactions == 2
-        if alone or one.m == 0 or 2**one.m - 2 <= limit or limit < 2 * one.m + 2 * WITNESSES:
+        alone = self.estimator not in ("auto", "odd-kernel") or self.interactions == 2 or self.hierarchy
+        few, many = limit < 2 * one.m + 2 * WITNESSES, limit > 2 * MOST
+        if alone or few or many or one.m == 0 or 2**one.m - 2 <= limit:
             return self.explain(one.game, stream(one.game))
         if one.m not in shared:
             alike = [other for other in several if other.m == one.m]
@@ -183,18 +206,16 @@ class KernelShap:
             raise RequestError(
                 f"A budget of {limit} masks cannot determine {m} features: give at least {2 * m}."
             )
-        if self.interactions == 2:
-            raise RequestError(
-                f"interactions=2 needs enumeration: {2**m - 2:,} masks of {m} features; the budget is "
-                f"{limit:,}."
-            )
         if self.estimator == "kernel":
             return _kernel(players, limit, rng)
-        rounds = permuted if self.estimator == "permutation" else paired
-        wanted = self._wanted()
-        for estimate, asked, moved in rounds(  # noqa: B007 - the last round is the answer
-            players, limit, rng, self.estimator, wanted is not None
-        ):
+        wanted = self._wanted() if self.interactions == 1 else None
+        growing = wanted is not None
+        rounds = (
+            permuted(players, limit, rng, growing)
+            if self.estimator == "permutation"
+            else paired(players, limit, rng, self.estimator, growing, self.interactions == 1)
+        )
+        for estimate, asked, moved, pairs in rounds:  # noqa: B007 - the last round is the answer
             width = intervals.relative_width(
                 estimate.values, intervals.half_widths(estimate, self.confidence)
             )
@@ -209,6 +230,9 @@ class KernelShap:
         more: dict[str, Any] = {"relative_width": width if np.isfinite(width) else None}
         if wanted is not None:
             more["forecast_masks"] = asked if width <= wanted else intervals.forecast(asked, width, wanted)
+        if self.interactions == 2:
+            assert pairs is not None
+            more.update(estimated_interactions(players, pairs, estimate, self.confidence))
         return estimate, asked, _outcome(estimate, moved, wanted, width), more
 
     def _record(

@@ -1,10 +1,11 @@
-"""Occlusion: hide one feature (or one window of a picture) and see how far the score falls."""
+"""Occlusion: hide one feature (or one window of a picture or series) and see how far the score falls."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Occlusion:
-    """Leave-one-feature-out, or a window slid over a picture.
+    """Leave-one-feature-out, or a window slid over a picture or a series.
 
     Leave one out: value_i = v(N) - v(N without i). With a window, the drop of every position is
     shared out to the pixels under it: a pixel's value is the mean drop over the windows that cover
@@ -30,20 +31,23 @@ class Occlusion:
 
     Parameters
     ----------
-    window : (height, width) in pixels of the sliding window; None = leave one feature out.
-    stride : (down, across) in pixels; None = the window's own size, so that windows do not overlap.
+    window : (height, width) in pixels of the sliding window, or a number of steps along the first axis of a
+        series (all its channels are hidden together); None = leave one feature out.
+    stride : (down, across) in pixels, or steps; None = the window's own size, so that windows do not
+        overlap.
 
-    Cost: d masks, or (floor((H-h)/s)+1) (floor((W-w)/s)+1) windows; the base and the full score
-    come on top.
+    Cost: d masks, or (floor((H-h)/s)+1) (floor((W-w)/s)+1) windows, floor((T-w)/s)+1 on a series; the base
+    and the full score come on top.
 
     details
     -------
-    ``drops`` (with a window) : Float[np.ndarray, "down across t"], the fall of the score per window
-    position; pixels that no window covers get 0.
+    ``drops`` (with a window) : Float[np.ndarray, "down across t"], or "places t" on a series, the fall of
+    the score per window position; cells that no window covers get 0.
 
     Raises
     ------
-    RequestError : a window on an input that is no single floating-point picture, or larger than it.
+    RequestError : a window on an input that is no single floating-point picture or series, or larger
+        than it.
 
     References
     ----------
@@ -61,17 +65,22 @@ class Occlusion:
     scale: ClassVar[str] = "raw"
     one_target: ClassVar[bool] = False
 
-    window: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
+    window: int | tuple[int, int] | None = None
+    stride: int | tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.stride is not None and self.window is None:
             raise RequestError("stride needs a window; without one, features are left out one by one.")
-        for name, pair in (("window", self.window), ("stride", self.stride)):
-            if pair is not None and (not isinstance(pair, (tuple, list)) or len(pair) != 2):
-                raise RequestError(f"{name} needs two numbers, height and width; got {pair!r}.")
-            for side in pair or ():
+        for name, sizes in (("window", self.window), ("stride", self.stride)):
+            if isinstance(sizes, (tuple, list)) and len(sizes) != 2:
+                raise RequestError(f"{name} needs two numbers, height and width, or one; got {sizes!r}.")
+            for side in () if sizes is None else sizes if isinstance(sizes, (tuple, list)) else (sizes,):
                 whole(name, side, 1)
+        if self.stride is not None and isinstance(self.stride, int) != isinstance(self.window, int):
+            raise RequestError(
+                f"window and stride need as many numbers as each other: one along a series, two in a "
+                f"picture; got {self.window!r} and {self.stride!r}."
+            )
 
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; nothing is drawn from ``rng``."""
@@ -79,25 +88,35 @@ class Occlusion:
         if self.window is None:
             values = game.full() - game(leave_one_out(game.d))
             return game.explanation(self.name, settings, values, _outcome(game, values))
-        values, drops = self._slide(game, self.window, self.stride or self.window)
+        axes, window = _window(game, self.window)
+        stride = window if self.stride is None else _sizes(self.stride)
+        values, drops = _slide(game, axes, window, stride)
         return game.explanation(self.name, settings, values, _outcome(game, drops), {"drops": drops})
 
-    def _slide(
-        self, game: Game, window: tuple[int, int], stride: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        height, width = _picture_size(game, window)
-        tops = np.arange(0, height - window[0] + 1, stride[0])
-        lefts = np.arange(0, width - window[1] + 1, stride[1])
-        corners = [(int(top), int(left)) for top in tops for left in lefts]
-        scores = np.concatenate(list(game.blend(_windows(corners, window, (height, width)))))
-        drops = game.full() - scores
-        total = np.zeros((height, width, drops.shape[1]))
-        covered = np.zeros((height, width, 1))
-        for (top, left), drop in zip(corners, drops, strict=True):
-            total[top : top + window[0], left : left + window[1]] += drop
-            covered[top : top + window[0], left : left + window[1]] += 1
-        values = _per_feature(game, total / np.maximum(covered, 1))
-        return values, drops.reshape(len(tops), len(lefts), -1)
+
+def _sizes(given: int | tuple[int, int]) -> tuple[int, ...]:
+    return (given,) if isinstance(given, int) else tuple(given)
+
+
+def _slide(
+    game: Game, axes: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values Float["d t"], and the drop at every place of the window."""
+    (array,) = game.x.values()
+    size = tuple(array.shape[axis] for axis in axes)
+    starts = [range(0, s - w + 1, step) for s, w, step in zip(size, window, stride, strict=True)]
+    places = [
+        tuple(slice(start, start + w) for start, w in zip(corner, window, strict=True))
+        for corner in product(*starts)
+    ]
+    drops = game.full() - np.concatenate(list(game.blend(_windows(places, size), axes)))
+    total, covered = np.zeros((*size, drops.shape[1])), np.zeros((*size, 1))
+    for place, drop in zip(places, drops, strict=True):
+        total[place] += drop
+        covered[place] += 1
+    ((name, _),) = game.x.items()
+    values = pixel_means(total / np.maximum(covered, 1), game.features.labels[name], axes, game.d)
+    return values, drops.reshape(*(len(s) for s in starts), -1)
 
 
 def _outcome(game: Game, drops: np.ndarray) -> Outcome:
@@ -105,30 +124,27 @@ def _outcome(game: Game, drops: np.ndarray) -> Outcome:
     return Outcome.DONE if moved else Outcome.CONSTANT
 
 
-def _picture_size(game: Game, window: tuple[int, int]) -> tuple[int, int]:
+def _window(game: Game, window: int | tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the axes that a window slides along, and its size."""
     arrays = list(game.x.values())
-    axes = picture_axes(arrays[0].shape) if len(arrays) == 1 else None
-    if axes is None or arrays[0].dtype.kind != "f":
+    series = isinstance(window, int)
+    fits = len(arrays) == 1 and arrays[0].dtype.kind == "f" and arrays[0].ndim > 0
+    axes = (0,) if series and fits else picture_axes(arrays[0].shape) if fits else None
+    if axes is None:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in game.x.items())
-        raise RequestError(f"A window needs one floating-point picture; the input is {shapes}.")
-    height, width = arrays[0].shape[axes[0]], arrays[0].shape[axes[1]]
-    if window[0] > height or window[1] > width:
-        raise RequestError(f"The window {window} is larger than the picture ({height} x {width}).")
-    return height, width
+        what = "series" if series else "picture"
+        raise RequestError(f"A window needs one floating-point {what}; the input is {shapes}.")
+    size = tuple(arrays[0].shape[axis] for axis in axes)
+    if any(w > s for w, s in zip(_sizes(window), size, strict=True)):
+        what = f"series ({size[0]} steps)" if series else f"picture ({size[0]} x {size[1]})"
+        raise RequestError(f"The window {window} is larger than the {what}.")
+    return axes, _sizes(window)
 
 
-def _windows(
-    corners: list[tuple[int, int]], window: tuple[int, int], size: tuple[int, int]
-) -> Iterator[np.ndarray]:
-    for start in range(0, len(corners), CHUNK):
-        part = corners[start : start + CHUNK]
+def _windows(places: list[tuple[slice, ...]], size: tuple[int, ...]) -> Iterator[np.ndarray]:
+    for start in range(0, len(places), CHUNK):
+        part = places[start : start + CHUNK]
         kept = np.ones((len(part), *size))
-        for mask, (top, left) in zip(kept, part, strict=True):
-            mask[top : top + window[0], left : left + window[1]] = 0
+        for mask, place in zip(kept, part, strict=True):
+            mask[place] = 0
         yield kept
-
-
-def _per_feature(game: Game, pixels: np.ndarray) -> np.ndarray:
-    ((name, array),) = game.x.items()
-    axes = picture_axes(array.shape) or (0, 1)
-    return pixel_means(pixels, game.features.labels[name], axes, game.d)

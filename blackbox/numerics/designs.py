@@ -33,6 +33,11 @@ def odd_part(scores: np.ndarray) -> np.ndarray:
     return np.asarray((scores[0::2] - scores[1::2]) / 2)
 
 
+def even_part(scores: np.ndarray) -> np.ndarray:
+    """Return (v(S) + v(N - S)) / 2 of scores in the order of ``asked``: Float["2n t"] -> Float["n t"]."""
+    return np.asarray((scores[0::2] + scores[1::2]) / 2)
+
+
 def pair_counts(d: int) -> np.ndarray:
     """Return how many pairs there are whose smaller side has 1, 2, ... floor(d/2) members."""
     counts = [min(comb(d, size), 10**300) // (2 if 2 * size == d else 1) for size in range(1, d // 2 + 1)]

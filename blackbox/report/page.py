@@ -9,17 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.audit import AuditResult, CaseResult
+from blackbox.case import Case
+from blackbox.checks import Finding
 from blackbox.explanation import Explanation, Outcome
+from blackbox.materials import Materials
 from blackbox.numerics.ranks import rank_correlation
+from blackbox.plan import Plan
 from blackbox.reasons import show
+from blackbox.records import Dossier
 from blackbox.report import pictures
 from blackbox.report.templating import fill
+from blackbox.tally import Tally
 
 SHOWN = 12
 """Features shown at once; the others unfold."""
 
-SIGNS = {"passed": "✓", "warned": "!", "failed": "✗"}
+SIGNS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–"}
 
 
 @dataclass(frozen=True)
@@ -53,60 +58,84 @@ class Picture:
     caption: str
 
 
-def render(result: AuditResult) -> str:
+@dataclass(frozen=True)
+class Told:
+    """What the page tells of an audit.
+
+    tally : what the records came to, with the cases that are shown. general : findings about the whole.
+    rows : forward rows in all. pictures : number of a case -> the case itself, where its picture may be
+    shown. tool, runtime, device, rows_per_run : what played the audit.
+    """
+
+    plan: Plan
+    materials: Materials
+    tally: Tally
+    general: tuple[Finding, ...]
+    rows: int
+    pictures: Mapping[int, Case]
+    tool: str
+    runtime: str
+    device: str
+    rows_per_run: int
+
+    @property
+    def passed(self) -> bool:
+        """No gate failed."""
+        return self.tally.passed
+
+    def count(self, status: str) -> int:
+        """Return how many findings have a status."""
+        return self.tally.count(status)
+
+
+def render(told: Told) -> str:
     """Return the page; everything that came from outside is escaped."""
-    return fill("audit.html", _context(result))
+    return fill("audit.html", _context(told))
 
 
-def _context(result: AuditResult) -> dict[str, Any]:
-    from blackbox import __version__
-
-    identity = result.materials.model.identity
+def _context(told: Told) -> dict[str, Any]:
+    identity, shown = told.materials.model.identity, told.tally.shown
     return {
-        "version": __version__,
-        "result": result,
+        "version": told.tool.partition(" ")[2],
+        "result": told,
         "identity": identity,
         "source": identity.source.replace("\\", "/").rsplit("/", 1)[-1],
-        "features": result.cases[0].case.features,
-        "methods": {name: dict(settings) for name, settings in result.plan.methods.items()},
-        "summary": _by_check(result),
-        "overall": _overall(result),
-        "cases": [_case(case, result.materials.labels) for case in result.cases],
+        "features": shown[0].feature_names,
+        "features_rule": shown[0].feature_rule,
+        "methods": {name: dict(settings) for name, settings in told.plan.methods.items()},
+        "summary": _by_check(told.tally),
+        "overall": _overall(told),
+        "overall_methods": list(told.tally.means()),
+        "cases": [_case(one, told.materials.labels, told.pictures.get(one.number)) for one in shown],
         "signs": SIGNS,
-        "rows_if_alone": sum(e.rows for case in result.cases for e in case.explanations.values()),
+        "rows_if_alone": told.tally.rows_alone,
+        "findings": sum(told.count(status) for status in SIGNS),
     }
 
 
-def _by_check(result: AuditResult) -> list[dict[str, Any]]:
-    """Count the findings of every check, and keep the sentences of those that did not pass."""
+def _by_check(tally: Tally) -> list[dict[str, Any]]:
+    """Show the counts of every check, and the sentences of the first that did not pass."""
     table = []
-    for name in dict.fromkeys(finding.check for finding in result.findings):
-        mine = [finding for finding in result.findings if finding.check == name]
-        counts = {status: sum(f.status == status for f in mine) for status in SIGNS}
-        worst = "failed" if counts["failed"] else "warned" if counts["warned"] else "passed"
+    for name, check in tally.checks.items():
+        told = check.quoted[check.worst]
+        open_ones = told if check.worst != "passed" else []
+        left = sum(check.counts[status] for status in SIGNS if status != "passed") - len(open_ones)
         table.append(
-            {"name": name.replace("_", " "), "counts": counts, "worst": worst,
-             "open": [f for f in mine if f.status == worst != "passed"][:2],
-             "more": max(0, counts["failed"] + counts["warned"] - 2), "example": mine[0].sentence}
+            {"name": name.replace("_", " "), "counts": check.counts, "worst": check.worst,
+             "open": open_ones, "more": max(0, left), "example": told[0].sentence}
         )  # fmt: skip
     return table
 
 
-def _overall(result: AuditResult) -> list[Line]:
+def _overall(told: Told) -> list[Line]:
     """Mean size of every feature's value over the cases, per method; tables with equal features only."""
-    first = result.cases[0]
-    names = first.case.features.names
-    if pictures.is_picture(first.case) or len(result.cases) < 2:
+    names, means = told.tally.features, told.tally.means()
+    if names is None or told.materials.data.images or told.tally.cases < 2 or not means:
         return []
-    columns = {}
-    for method in _valued(first):
-        found = [c.explanations[method].values for c in result.cases if method in _valued(c)]
-        columns[method] = np.mean(np.abs(found), axis=0)
-    held = [""] * len(names)
-    return _lines(columns, names, held, result.materials.labels, [])
+    return _lines(means, names, [""] * len(names), told.materials.labels, [])
 
 
-def _valued(case: CaseResult) -> list[str]:
+def _valued(case: Dossier) -> list[str]:
     """Names of the methods that gave every feature a number of its own."""
     return [
         name
@@ -115,26 +144,24 @@ def _valued(case: CaseResult) -> list[str]:
     ]
 
 
-def _case(result: CaseResult, labels: Mapping[str, str]) -> dict[str, Any]:
-    picture = pictures.is_picture(result.case)
+def _case(result: Dossier, labels: Mapping[str, str], picture: Case | None) -> dict[str, Any]:
     methods = _valued(result)
     any_explanation = next(iter(result.explanations.values()), None)
     lines: list[Line] = []
-    if any_explanation is not None and not picture:
+    if any_explanation is not None and picture is None:
         columns = {name: result.explanations[name].values for name in methods}
-        held = [labels.get(str(value), show(value)) for value in any_explanation.data]
+        held = ["" if value is None else labels.get(str(value), show(value)) for value in result.held]
         bounds = {name: _bounds(result.explanations[name]) for name in methods}
         lines = _lines(columns, any_explanation.feature_names, held, labels, _subsets(result), bounds)
-    status = {s: sum(f.status == s for f in result.findings) for s in SIGNS}
     return {
         "result": result,
         "raw": next((e for e in result.explanations.values() if e.scale == "raw"), any_explanation),
-        "status": "failed" if status["failed"] else "warned" if status["warned"] else "passed",
+        "status": result.status,
         "methods": methods,
         "lines": lines[:SHOWN],
         "more": lines[SHOWN:],
-        "pictures": _pictures(result, methods) if picture else [],
-        "subsets": _subset_words(result, labels, picture),
+        "pictures": _pictures(result, picture, methods) if picture is not None else [],
+        "subsets": _subset_words(result, labels, picture is not None),
         "agreement": _agreement(result, methods),
         "second_order": [
             str(e.details["second_order_text"])
@@ -145,7 +172,7 @@ def _case(result: CaseResult, labels: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _subsets(result: CaseResult) -> list[list[int]]:
+def _subsets(result: Dossier) -> list[list[int]]:
     sis = result.explanations.get("sis")
     return list(sis.details["subsets"]) if sis is not None else []
 
@@ -184,8 +211,7 @@ def _bar(value: float, top: float, ends: tuple[float, float] | None = None) -> B
     return Bar(text, width, value >= 0, (words, round(left, 1), round(right - left, 1)))
 
 
-def _pictures(result: CaseResult, methods: list[str]) -> list[Picture]:
-    case = result.case
+def _pictures(result: Dossier, case: Case, methods: list[str]) -> list[Picture]:
     found = [Picture(pictures.data_uri(pictures.original(case)), "input")]
     found.extend(
         Picture(pictures.data_uri(pictures.heat(case, result.explanations[name].values)), name)
@@ -197,7 +223,7 @@ def _pictures(result: CaseResult, methods: list[str]) -> list[Picture]:
     return found
 
 
-def _subset_words(result: CaseResult, labels: Mapping[str, str], picture: bool) -> list[str]:
+def _subset_words(result: Dossier, labels: Mapping[str, str], picture: bool) -> list[str]:
     sis = result.explanations.get("sis")
     if sis is None:
         return []
@@ -211,18 +237,17 @@ def _subset_words(result: CaseResult, labels: Mapping[str, str], picture: bool) 
     return words
 
 
-def _agreement(result: CaseResult, methods: list[str]) -> list[str]:
-    if len(result.case.features) < 3:
+def _agreement(result: Dossier, methods: list[str]) -> list[str]:
+    if len(result.feature_names) < 3:
         return []
     values = {name: result.explanations[name].values for name in methods}
     return [f"{a} and {b} {rank_correlation(values[a], values[b]):.2f}" for a, b in combinations(values, 2)]
 
 
-def _scores(result: CaseResult) -> list[tuple[str, str]]:
+def _scores(result: Dossier) -> list[tuple[str, str]]:
     """The model's own answer: up to five columns, largest first."""
-    e: Explanation | None = next(iter(result.explanations.values()), None)
-    if e is None or len(result.outputs) == 0:
+    if not result.explanations or len(result.outputs) == 0:
         return []
-    names = result.case.output_names()
+    names = result.output_names
     order = np.argsort(-result.outputs, kind="stable")[:5]
     return [(names[k], f"{result.outputs[k]:.4g}") for k in order]

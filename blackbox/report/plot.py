@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,25 @@ def _image(panel: Any, pixels: np.ndarray, title: str) -> None:
 
 def _bars(panel: Any, explanation: Explanation, column: np.ndarray, title: str) -> None:
     """Draw the strongest features, strongest on top; what is left out is said in the axis label."""
-    order = np.argsort(-np.abs(np.nan_to_num(column)), kind="stable")[:MOST_BARS][::-1]
-    names = [f"{explanation.feature_names[k]} = {show(explanation.data[k])}" for k in order]
-    colours = [BLUE if column[k] >= 0 else ORANGE for k in order]
-    panel.barh(range(len(order)), np.nan_to_num(column[order]), color=colours)
-    panel.set_yticks(range(len(order)), names, fontsize=8)
-    panel.axvline(0, color="0.4", linewidth=0.8)
-    panel.spines[["top", "right", "left"]].set_visible(False)
-    rest = len(column) - len(order)
+    held = zip(explanation.feature_names, explanation.data, strict=True)
+    rest = bars(panel, [f"{name} = {show(value)}" for name, value in held], column, MOST_BARS)
     panel.set_xlabel(
         f"value ({explanation.scale} scale)" + (f"; {rest} weaker ones not drawn" if rest else "")
     )
     panel.set_title(title, fontsize=10)
+
+
+def bars(panel: Any, names: Sequence[str], column: np.ndarray, most: int) -> int:
+    """Draw the ``most`` strongest values, strongest on top, and return how many are left out.
+
+    Parameters
+    ----------
+    panel : matplotlib Axes. names : one per value. column : Float[np.ndarray, "d"], NaN = nothing.
+    """
+    order = np.argsort(-np.abs(np.nan_to_num(column)), kind="stable")[:most][::-1]
+    colours = [BLUE if column[k] >= 0 else ORANGE for k in order]
+    panel.barh(range(len(order)), np.nan_to_num(column[order]), color=colours)
+    panel.set_yticks(range(len(order)), [names[k].replace("$", r"\$") for k in order], fontsize=8)
+    panel.axvline(0, color="0.4", linewidth=0.8)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    return len(column) - len(order)

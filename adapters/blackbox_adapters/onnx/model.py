@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from blackbox_adapters.onnx import fused, graph, pace, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
 from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.redraw import redrawn
 from blackbox_adapters.onnx.running import run
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.signature import Inputs, is_scalar, labelled, read_inputs, read_output
@@ -65,6 +66,17 @@ class OnnxModel:
         limits = pace.suited(self, x, self.settings.batch_size, self.settings.threads)
         return self if limits == self.limits else replace(self, limits=limits)
 
+    def randomised(self, rng: np.random.Generator) -> OnnxModel | SandboxedModel:
+        """Open the same file with its weights shuffled.
+
+        Raises
+        ------
+        ModelError : it holds none, is gone, or the copy cannot be loaded.
+        """
+        redraw = replace(self.settings, redraw=int(rng.integers(2**31)))
+        options = {item.name: getattr(redraw, item.name) for item in fields(redraw)}
+        return open_onnx(self.identity.source, self.identity.device, options)
+
     def _padded(self, rows: Rows, count: int) -> dict[str, np.ndarray]:
         """Repeat the last row up to the fixed batch; the declared axis itself is never rewritten."""
         short = (self.limits.fixed_batch or count) - count
@@ -105,6 +117,8 @@ def open_files(files: Files, device: str, settings: OnnxOptions) -> OnnxModel:
     found = graph.facts(content, proto)
     tables = graph.without_class_maps(proto)
     loading = runtime.Loading(tables or content, files.name, weights, settings.threads)
+    if settings.redraw is not None:
+        loading = _redrawn(loading, settings.redraw)
     session, used = runtime.start(loading, device, settings.allow_cpu)
     inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])
@@ -123,11 +137,18 @@ def open_files(files: Files, device: str, settings: OnnxOptions) -> OnnxModel:
         {
             **found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
             "constants": {constant.tensor.name: constant.facts() for constant in inputs.constants},
+            "weights_shuffled_with": settings.redraw,
         },
     )  # fmt: skip
     kept = loading if used != "cpu" or settings.fuse else replace(loading, content=b"", weights={})
     fusing = fused.Fusing(kept, proto, answer, inputs, limits, used, settings)
     return OnnxModel(session, answer, inputs, signature, limits, identity, settings, fusing, bends)
+
+
+def _redrawn(loading: runtime.Loading, seed: int) -> runtime.Loading:
+    """Shuffle the weights of a graph; the copy holds those that lay in other files."""
+    proto = redrawn(graph.parse_graph(loading.content, loading.name), loading.weights, seed)
+    return replace(loading, content=bytes(proto.SerializeToString()), weights={})
 
 
 def _bends(proto: Any, answer: Answer) -> dict[str, Any]:

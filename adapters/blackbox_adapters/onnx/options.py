@@ -35,6 +35,7 @@ class OnnxOptions:
         are set, which nothing else can enforce.
     memory : most resident memory of both processes, such as ``2GiB``; None = four fifths of the
         machine's for the confined one. deadline : seconds for loading, and for every pass; None = 300.
+    redraw : seed by which the weights are shuffled before the session starts; None = they stay.
     """
 
     output: str | None = None
@@ -49,6 +50,7 @@ class OnnxOptions:
     sandbox: bool | None = None
     memory: int | str | None = None
     deadline: float | None = None
+    redraw: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind is not None:
@@ -64,6 +66,8 @@ class OnnxOptions:
             number("deadline", self.deadline, 0, strict=True)
         if self.sandbox is False and (self.memory is not None or self.deadline is not None):
             raise RequestError("memory and deadline can only be enforced in the sandbox: leave it on.")
+        if self.redraw is not None:
+            whole("redraw", self.redraw, 0)
 
     @property
     def confined(self) -> bool:

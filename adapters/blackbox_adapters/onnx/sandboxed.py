@@ -116,6 +116,11 @@ class SandboxedModel:
         limits = pace.suited(self, x, settings.batch_size, settings.threads)
         return self if limits == self.limits else replace(self, limits=limits)
 
+    def randomised(self, rng: np.random.Generator) -> SandboxedModel:
+        """Open the same file with its weights shuffled, in a process of its own."""
+        settings = replace(self.custody.settings, redraw=int(rng.integers(2**31)))
+        return open_sandboxed(self.custody.path, self.custody.device, settings)
+
 
 def open_sandboxed(path: Path, device: str, settings: OnnxOptions) -> SandboxedModel:
     """Open an ONNX file in a confined process.

@@ -6,30 +6,39 @@ import dataclasses
 
 import numpy as np
 
+from blackbox.numerics.estimators.adjusted import MOST, adjusted_regression
+from blackbox.numerics.estimators.choices import LIKELY, STARTERS
 from blackbox.numerics.estimators.estimate import Estimate, Pairs
-from blackbox.numerics.estimators.gaussian import LIKELY, STARTERS, odd_kernel
+from blackbox.numerics.estimators.gaussian import odd_kernel
 from blackbox.numerics.estimators.regression import leverage_regression
+from blackbox.numerics.threads import one_thread
 
 MARGIN = 0.7
 """The regression's error has to be this much lower: with less, the kernel was better on six of nine games."""
 
-MOST = 6000
-"""Pairs beyond which ``auto`` keeps to the regression: a kernel's factorisation grows with their cube."""
 
-
-def from_pairs(name: str, pairs: Pairs) -> Estimate:
+@one_thread
+def from_pairs(name: str, pairs: Pairs, before: Estimate | None = None) -> Estimate:
     """Return the named estimate; ``auto`` takes the kernel, or the regression where it is clearly better.
 
     The comparison uses the mean squared leave-one-out error of h over the drawn pairs, summed over
-    the targets' shares; a regression that the pairs do not determine is no candidate.
+    the targets' shares; a regression that the pairs do not determine is no candidate. Beyond 1,536 pairs
+    every kernel learns from the first ones and a regression takes the rest, in bounded memory.
+
+    Parameters
+    ----------
+    before : the estimate from the first of these pairs, whose choice of kernels may still stand.
 
     Raises
     ------
     np.linalg.LinAlgError : ``leverage`` on pairs that do not determine every feature.
     """
-    if name == "leverage" or (name == "auto" and len(pairs) > MOST):
+    if name == "leverage":
         return leverage_regression(pairs)
-    kernel = odd_kernel(pairs, "cubic" if name == "cubic-kernel" else "product")
+    family = "cubic" if name == "cubic-kernel" else "product"
+    if len(pairs) > MOST:
+        return adjusted_regression(pairs, family, before)
+    kernel = odd_kernel(pairs, family, before)
     if name != "auto" or kernel.covariance is None or len(pairs) <= pairs.d + 1:
         return kernel
     if pairs.start > STARTERS:  # the kernel was judged with less than the regression would see
@@ -59,7 +68,7 @@ def _per_target(kernel: Estimate, regression: Estimate, better: np.ndarray) -> E
     return Estimate(
         "leverage" if better.all() else ", ".join(names), np.where(better, regression.values, kernel.values),
         covariance, min(kernel.freedom, regression.freedom), np.minimum(kernel.error, regression.error),
-        dict(kernel.notes),
+        dict(kernel.notes), kernel.chosen,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ class Pairs:
     halves : Bool[np.ndarray, "n d"], one mask of each pair. odd : Float[np.ndarray, "n t"], half of v(that
     mask) - v(its complement). ends : Float[np.ndarray, "t"], half of v(N) - v(empty). chances :
     Float[np.ndarray, "n"], the chance that the design contained the pair, up to a common factor; 1 for
-    the ``start`` first pairs, which every design contains.
+    the ``start`` first pairs, which every design contains. even : Float[np.ndarray, "n t"], half of v(that
+    mask) + v(its complement), which Shapley values do not need and interactions do; None = not kept.
     """
 
     halves: np.ndarray
@@ -23,6 +24,7 @@ class Pairs:
     ends: np.ndarray
     chances: np.ndarray
     start: int
+    even: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.halves)
@@ -45,7 +47,7 @@ class Estimate:
     values : Float[np.ndarray, "d t"], summing to v(N) - v(empty). covariance : Float[np.ndarray, "t d d"];
     None where nothing can be said. freedom : degrees of freedom behind the covariance's scale.
     error : Float[np.ndarray, "t"], mean squared leave-one-out error of h over the drawn pairs. notes :
-    what was chosen, for the record.
+    what was chosen, for the record. chosen : the same for an estimate from more pairs of the design.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Estimate:
     freedom: float
     error: np.ndarray
     notes: Mapping[str, object] = field(default_factory=dict)
+    chosen: object = field(default=None, repr=False)
 
 
 def efficient(values: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ class Product:
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return K between Float["n d"] and Float["m d"] of signs."""
-        k = np.sinh((a * self.theta) @ b.T)
+        k = (a * self.theta) @ b.T
+        np.sinh(k, out=k)
         k /= np.sinh(self.theta.sum())
         if self.linear:
             k += self.linear / a.shape[1] * (a @ b.T)
@@ -56,7 +57,7 @@ class Product:
         a, d = np.tanh(self.theta), len(self.theta)
         scale = 0.5 * np.log1p(-(a**2)).sum() + _log_sinh(self.theta.sum())
         found, alone = np.zeros((d, d)), np.zeros(d)
-        for q, weight in _squares():
+        for q, weight in squares():
             at, logs = np.arctanh(q * a), 0.5 * np.log1p(-((q * a) ** 2))
             both = np.exp(logs.sum() - logs[:, None] - logs - scale)
             found += weight * q * both * np.sinh(at.sum() - at[:, None] - at)
@@ -111,7 +112,12 @@ class Blend:
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return K between Float["n d"] and Float["m d"] of signs."""
-        return (1 - self.share) * self.first.gram(a, b) + self.share * self.second.gram(a, b)
+        k = self.first.gram(a, b)
+        k *= 1 - self.share
+        even = self.second.gram(a, b)
+        even *= self.share
+        k += even
+        return k
 
     def shapley(self, z: np.ndarray) -> np.ndarray:
         """Return Cov(phi_i, f(z_j)) as Float["n d"]."""
@@ -129,7 +135,7 @@ def _log_sinh(x: float) -> float:
     return float(x + np.log1p(-np.exp(-2 * x)) - np.log(2))
 
 
-def _squares() -> list[tuple[float, float]]:
+def squares() -> list[tuple[float, float]]:
     """Nodes q = s t and weights of the double integral that makes 1/k^2 of q^(k-1)."""
     nodes, weights = (part / 2 for part in np.polynomial.legendre.leggauss(8))
     nodes = nodes + 0.5

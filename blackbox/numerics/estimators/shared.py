@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
-from blackbox.numerics.estimators.gaussian import (
+from blackbox.numerics.estimators.choices import (
     FREE,
     NOISES,
     STRENGTHS,
@@ -20,7 +19,9 @@ from blackbox.numerics.estimators.gaussian import (
     left_out,
     trimmed,
 )
+from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
 from blackbox.numerics.estimators.odd_kernel import Kernel, Product
+from blackbox.numerics.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Operator:
         )  # fmt: skip
 
 
+@one_thread
 def operator(pairs: Pairs) -> Operator:
     """Choose one kernel for the games of several rows, and factorise once.
 

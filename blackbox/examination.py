@@ -1,19 +1,18 @@
-"""An audit: every case x every method x every check of a plan, and what came of it."""
+"""One case of a plan, examined: every method is asked, every check is made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from blackbox import api
 from blackbox.case import Case
-from blackbox.checks import Finding, Subject
+from blackbox.checks import Examiner, Finding, Subject
 from blackbox.errors import BlackboxError, BudgetSpent, ModelError
 from blackbox.explanation import Explanation
-from blackbox.materials import Materials, gather
+from blackbox.materials import Materials
 from blackbox.plan import Plan
 from blackbox.reasons import Reasons, principal
 from blackbox.score import Ledger
@@ -31,11 +30,11 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class Examined:
     """What was found about one case and one target.
 
     id, row : its name and its number in the data. target : the name of the output asked about.
-    case : the input with its features and background.
+    case : the input with its features and background. rows, calls : forward rows and passes spent.
     """
 
     id: str
@@ -46,6 +45,8 @@ class CaseResult:
     failures: tuple[Failure, ...]
     findings: tuple[Finding, ...]
     reasons: Reasons | None
+    rows: int
+    calls: int
 
     @property
     def outputs(self) -> np.ndarray:
@@ -53,67 +54,21 @@ class CaseResult:
         return np.asarray(self.case.answers[0][0]) if self.case.answers else np.zeros(0)
 
 
-@dataclass(frozen=True)
-class AuditResult:
-    """A played audit. rows : forward rows really spent."""
+def examine(
+    plan: Plan, materials: Materials, position: int, target: Target, budget: int | None, watcher: Watcher
+) -> Examined:
+    """Ask every method of a plan about one case, and make the checks.
 
-    plan: Plan
-    materials: Materials
-    cases: tuple[CaseResult, ...]
-    rows: int
-
-    @property
-    def findings(self) -> list[Finding]:
-        """All findings, case after case."""
-        return [finding for case in self.cases for finding in case.findings]
-
-    def count(self, status: str) -> int:
-        """Return how many findings have a status: passed, warned or failed."""
-        return sum(finding.status == status for finding in self.findings)
-
-    @property
-    def passed(self) -> bool:
-        """No gate failed."""
-        return self.count("failed") == 0
-
-
-def run(plan: Plan, folder: Path, watcher: Watcher | None = None) -> AuditResult:
-    """Play a plan.
+    A method that cannot answer is a failure in the result, never an error. Nothing is shared with other
+    cases, so a case gives the same answer alone, in any order and in any process.
 
     Parameters
     ----------
-    plan : as ``load_plan`` returns it. folder : what its paths are relative to.
-
-    Raises
-    ------
-    RequestError : the plan does not fit the model or the data, or every question was refused.
-    ModelError : the model cannot be loaded, or answered no question.
+    position : of the row in the data. budget : forward rows that the case may spend; None = no limit.
     """
-    watcher = watcher or Watcher()
-    materials = gather(plan, folder)
-    positions, targets = _positions(plan, materials), plan.target_list()
-    watcher.total(len(positions) * len(targets) * (len(plan.methods) + 1))
-    ledger = Ledger(most=plan.budget, observer=watcher.rows)
-    cases = tuple(
-        _case(plan, materials, ledger, watcher, position, target)
-        for position in positions
-        for target in targets
-    )
-    if not any(case.explanations for case in cases):
-        raise cases[0].failures[0].error
-    return AuditResult(plan, materials, cases, ledger.rows)
-
-
-def _positions(plan: Plan, materials: Materials) -> list[int]:
-    asked = range(len(materials.data)) if plan.data.rows is None else plan.data.rows
-    return [materials.data.position(which) for which in asked][: plan.data.first]
-
-
-def _case(
-    plan: Plan, materials: Materials, ledger: Ledger, watcher: Watcher, position: int, target: Target
-) -> CaseResult:
     name, x = materials.data.ids[position], materials.data.row(position)
     features = materials.features(plan.features, x)
+    ledger = Ledger(most=budget, observer=watcher.rows)
     case = api.case(materials.model, x, features, materials.background, ledger)
     explanations: dict[str, Explanation] = {}
     failures: list[Failure] = []
@@ -128,9 +83,9 @@ def _case(
     subject = Subject(name, case, explanations, asked, target, plan.seed)
     findings = tuple(_findings(plan, subject, failures))
     case.memories.clear()  # nobody asks this case again, and a memory may hold 128 MiB
-    return CaseResult(
+    return Examined(
         name, position, _target_name(explanations, target), case, explanations, tuple(failures),
-        findings, _reasons(plan, materials, explanations),
+        findings, _reasons(plan, materials, explanations), ledger.rows, ledger.calls,
     )  # fmt: skip
 
 
@@ -142,6 +97,8 @@ def _findings(plan: Plan, subject: Subject, failures: list[Failure]) -> list[Fin
     if not subject.explanations:
         return found
     for check in plan.parsed_checks():
+        if not isinstance(check, Examiner):
+            continue
         try:
             found.extend(check.examine(subject))
         except (ModelError, BudgetSpent) as error:
