@@ -69,7 +69,7 @@ class Inmate:
             runtime.start_graph(one_node(), device)
             self.facts = confinement.late(self.facts)
             self.confined = True
-        self.model = open_files(Handed(self.channel, question["name"]), device, settings)
+        self.model = open_files(Handed(self.channel, question["name"]), device, settings, question["library"])
         return {"face": face_of(self.model), "sandbox": self.facts}, {}
 
     def predict(self, _: Mapping[str, Any], rows: Rows) -> Answer:

@@ -14,6 +14,7 @@ from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signat
 from blackbox.settings import parse
 from blackbox_adapters.onnx import fused, graph, pace, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
+from blackbox_adapters.onnx.custom_ops import Library, stage
 from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.redraw import redrawn
@@ -98,13 +99,31 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
         from blackbox_adapters.onnx.sandboxed import open_sandboxed
 
         return open_sandboxed(Path(source), device, settings)
-    folder = Folder(Path(source))
-    opened = open_files(folder, device, settings)
-    return replace(opened, identity=replace(opened.identity, source=str(source), sha256=folder.sha256))
+    folder, library = Folder(Path(source)), library_of(settings)
+    opened = open_files(folder, device, settings, library.place if library else None)
+    facts = {**opened.identity.facts, "custom_ops": library.facts() if library else None}
+    identity = replace(opened.identity, source=str(source), sha256=folder.sha256, facts=facts)
+    return replace(opened, identity=identity)
 
 
-def open_files(files: Files, device: str, settings: OnnxOptions) -> OnnxModel:
+def library_of(settings: OnnxOptions) -> Library | None:
+    """Return the library of custom operators that was asked for, read and compared with its digest.
+
+    Raises
+    ------
+    RequestError : it is missing, or another one.
+    """
+    if settings.custom_ops is None or settings.custom_ops_sha256 is None:
+        return None
+    return stage(settings.custom_ops, settings.custom_ops_sha256)
+
+
+def open_files(files: Files, device: str, settings: OnnxOptions, library: str | None = None) -> OnnxModel:
     """Open a model from its bytes; who hands them out knows where they lie and what they hash to.
+
+    Parameters
+    ----------
+    library : where the runtime finds custom operators; None = there are none, and no model may ask.
 
     Raises
     ------
@@ -113,10 +132,10 @@ def open_files(files: Files, device: str, settings: OnnxOptions) -> OnnxModel:
     version = runtime.load_runtime().__version__
     content = files.model()
     proto = graph.parse_graph(content, files.name)
-    weights = scan(proto, files.weights)
+    weights = scan(proto, files.weights, foreign=library is not None)
     found = graph.facts(content, proto)
     tables = graph.without_class_maps(proto)
-    loading = runtime.Loading(tables or content, files.name, weights, settings.threads)
+    loading = runtime.Loading(tables or content, files.name, weights, settings.threads, library)
     if settings.redraw is not None:
         loading = _redrawn(loading, settings.redraw)
     session, used = runtime.start(loading, device, settings.allow_cpu)

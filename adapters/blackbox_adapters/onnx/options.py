@@ -35,6 +35,8 @@ class OnnxOptions:
         are set, which nothing else can enforce.
     memory : most resident memory of both processes, such as ``2GiB``; None = four fifths of the
         machine's for the confined one. deadline : seconds for loading, and for every pass; None = 300.
+    custom_ops : a library of custom operators, native code that runs with the model; custom_ops_sha256 :
+        its SHA-256. Neither is taken without the other, and never from the file.
     redraw : seed by which the weights are shuffled before the session starts; None = they stay.
     """
 
@@ -50,6 +52,8 @@ class OnnxOptions:
     sandbox: bool | None = None
     memory: int | str | None = None
     deadline: float | None = None
+    custom_ops: str | None = None
+    custom_ops_sha256: str | None = None
     redraw: int | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +70,11 @@ class OnnxOptions:
             number("deadline", self.deadline, 0, strict=True)
         if self.sandbox is False and (self.memory is not None or self.deadline is not None):
             raise RequestError("memory and deadline can only be enforced in the sandbox: leave it on.")
+        if (self.custom_ops is None) != (self.custom_ops_sha256 is None):
+            raise RequestError(
+                "A library of custom operators is native code: give both its place and its SHA-256 "
+                "(--custom-ops PATH --custom-ops-sha256 DIGEST)."
+            )
         if self.redraw is not None:
             whole("redraw", self.redraw, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from blackbox_adapters.onnx import pace
 from blackbox_adapters.onnx.constants import read_value
 from blackbox_adapters.onnx.faces import Face, face_from
 from blackbox_adapters.onnx.files import Folder
+from blackbox_adapters.onnx.model import library_of
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.sandbox import custody
-from blackbox_adapters.sandbox.bounds import bounds
+from blackbox_adapters.sandbox.bounds import Bounds, bounds
 
 INMATE = "blackbox_adapters.onnx.inmate"
 
@@ -43,8 +45,15 @@ class Custody:
         limits = bounds(self.settings.memory, self.settings.deadline)
         folder = Folder(self.path)
         settings, arrays = self._settings()
-        question = {"verb": "open", "name": self.path.name, "device": self.device, "settings": settings}
-        child = custody.start(INMATE, limits)
+        library = library_of(self.settings)
+        question = {
+            "verb": "open", "name": self.path.name, "device": self.device, "settings": settings,
+            "library": library.place if library else None,
+        }  # fmt: skip
+        handle = library.handle if library is not None else None
+        child = custody.start(INMATE, limits, () if handle is None else (handle,))
+        if handle is not None:
+            os.close(handle)  # it is the process's now; nothing was loaded out here
         answer, _ = child.ask(question, arrays, folder.pieces)
         try:
             face = face_from(answer["face"])
@@ -54,10 +63,13 @@ class Custody:
         if self.sha256 and folder.sha256 != self.sha256:
             raise ModelError(f"{self.path} was changed while it was in use: open it again.")
         self.child, self.sha256 = child, dict(folder.sha256)
-        return replace(face, identity=self._identity(face.identity, {
-            "process": "own interpreter", "memory_bytes": limits.memory,
-            "memory_of": "both processes" if limits.together else "the confined process",
-            "seconds_a_call": limits.deadline, **held}))  # fmt: skip
+        facts = {
+            **face.identity.facts,
+            "custom_ops": library.facts() if library else None,
+            "sandbox": {**_bounded(limits), **held},
+        }
+        identity = replace(face.identity, source=str(self.path), sha256=dict(self.sha256), facts=facts)
+        return replace(face, identity=identity)
 
     def _settings(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the settings as plain JSON, and the constant inputs that are arrays or files."""
@@ -70,10 +82,6 @@ class Custody:
         rest = {name: np.asarray(value) for name, value in given.items() if name not in plain}
         return dataclasses.asdict(replace(self.settings, constants=plain)), rest
 
-    def _identity(self, told: Identity, held: Mapping[str, Any]) -> Identity:
-        facts = {**told.facts, "sandbox": dict(held)}
-        return replace(told, source=str(self.path), sha256=dict(self.sha256), facts=facts)
-
     def ask(self, question: Mapping[str, Any], rows: Rows) -> dict[str, np.ndarray]:
         """Ask the process that runs, or a new one."""
         if self.child is None:
@@ -85,6 +93,16 @@ class Custody:
         finally:
             if child.watch.stopping:
                 self.child = None
+
+
+def _bounded(limits: Bounds) -> dict[str, Any]:
+    """What the confining end enforces, for the record."""
+    return {
+        "process": "own interpreter",
+        "memory_bytes": limits.memory,
+        "memory_of": "both processes" if limits.together else "the confined process",
+        "seconds_a_call": limits.deadline,
+    }
 
 
 @dataclass(frozen=True)
