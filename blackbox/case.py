@@ -108,7 +108,6 @@ class Case:
                 "sha256": self.background.sha256,
             },
             "rows_per_run": self.model.limits.rows_per_run,
-            "rows_per_run_chosen": self.model.limits.chosen,
             "hiding": game.hiding,
             "calls": game.score.ledger.calls,
             "scores_at_least_logarithm": game.score.ledger.floored,

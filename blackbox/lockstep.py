@@ -20,6 +20,7 @@ from blackbox.game import Game, pack
 from blackbox.methods.sis import Begun, Sis
 from blackbox.pool import Play, play_together
 from blackbox.score import Ledger, Target, forward
+from blackbox.searches.batched import WIDE
 from blackbox.searches.collection import Collection
 from blackbox.threshold import Quantile
 from blackbox.watcher import Watcher
@@ -86,12 +87,27 @@ def _together(question: Question, cases: Sequence[Case]) -> list[Explanation | B
         return [answer for case in cases for answer in _together(question, [case])]
     begun = [question.method.begin(game) for game in games]
     searched = [b for b in begun if b.passes and not b.uninformative]
-    plays = [Play(b.game, question.method.searching(b), b.sign) for b in searched]
-    results = dict(zip(map(id, searched), play_together(plays, question.ledger), strict=True))
+    results = _searched(question, searched)
     return [
         _record(question.method, case, b, results.get(id(b), Collection()))
         for case, b in zip(cases, begun, strict=True)
     ]
+
+
+def _searched(question: Question, begun: Sequence[Begun]) -> dict[int, Collection | BlackboxError]:
+    """Search games of equally many features as arrays, and all of them in the same passes."""
+    groups: dict[object, list[Begun]] = {}
+    for one in begun:
+        # blocks of a wide input follow from where its features lie, which games with one labelling share
+        wide = id(one.game.features) if one.game.d > WIDE else 0
+        groups.setdefault((one.game.d, wide), []).append(one)
+    plays = [
+        Play(tuple(one.game for one in group), question.method.searching(group), group[0].sign)
+        for group in groups.values()
+    ]
+    results = play_together(plays, question.ledger)
+    every = zip(groups.values(), results, strict=True)
+    return {id(b): one for group, found in every for b, one in zip(group, found, strict=True)}
 
 
 def _record(
@@ -117,14 +133,13 @@ def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
         for k, case in enumerate(unknown):
             case.answers.append(outputs[k * count : (k + 1) * count])
     games = [case.game(question.target, question.scale or question.method.scale) for case in cases]
-    nothing = [np.zeros((1, game.d), dtype=bool) for game in games]
-    filled = [game.fill(mask) for game, mask in zip(games, nothing, strict=True)]
-    rows = {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+    # an input with everything hidden is its background, but for the cells that are never hidden
+    nothing = [game.fill(np.zeros((1, game.d), dtype=bool)) for game in games]
+    rows = {name: np.concatenate([part[name] for part in nothing]) for name in nothing[0]}
     hidden = forward(model, rows, answer, question.ledger)
-    for k, (game, mask) in enumerate(zip(games, nothing, strict=True)):
-        game.memory.put(
-            pack(mask | ~game.in_play)[0], game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0)
-        )
+    for k, game in enumerate(games):
+        (key,) = pack(~game.in_play[None])
+        game.memory.put(key, game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0))
     return games
 
 

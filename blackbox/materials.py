@@ -16,10 +16,10 @@ from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
 from blackbox.files import bound, sha256
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
-from blackbox.model import Model, fitted, missing_file, open_model
+from blackbox.model import Model, fitted, is_url, missing_file, open_model
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
-    from blackbox.plan import DataPart, FeaturesPart, Plan
+    from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
 
 
 @dataclass(frozen=True)
@@ -125,22 +125,37 @@ def reopened(plan: Plan, folder: Path, device: str) -> Model:
     return _model(plan.model_copy(update={"model": part}), folder, {})
 
 
+def gather_without_data(plan: Plan, folder: Path) -> Materials:
+    """Open and read what a plan names, but neither its data nor a background.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``gather``.
+    """
+    files: dict[str, tuple[Path, ...]] = {}
+    model = _model(plan, folder, files)
+    data = Dataset((), {}, plan.data.columns or (), ())
+    return Materials(model, data, Background({}), _labels(plan, folder, data, files), files)
+
+
 def _model(
     plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]], rows_per_run: int | None = None
 ) -> Model:
     part = plan.model
     path = folder / part.path
+    source = part.path if is_url(part.path) else path
     classes = part.classes
     if isinstance(classes, str):
         classes = class_names(folder / classes)
         files["classes"] = (folder / str(part.classes),)
     wanted: dict[str, Any] = {
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
-        "batch_size": part.batch_size or rows_per_run, "threads": part.threads,
+        "batch_size": rows_per_run or part.batch_size, "threads": part.threads,
         "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
+        **_options(part, folder),
     }  # fmt: skip
-    model = open_model(path, part.device, {k: v for k, v in wanted.items() if v is not None})
-    found = model.identity.sha256.get(path.name, "")
+    model = open_model(source, part.device, {k: v for k, v in wanted.items() if v is not None})
+    found = model.identity.sha256.get(path.name, "unknown")
     if part.sha256 is not None and part.sha256.lower() != found:
         raise RequestError(
             f"{path} is not the model of the plan: its SHA-256 is {found}, the plan says {part.sha256}."
@@ -167,6 +182,15 @@ def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
             f"The {role} in {files[0]} changed since the plan was written: its SHA-256 is {found}, the plan "
             f"says {expected}. Put the file back, or correct the plan."
         )
+
+
+def _options(part: ModelPart, folder: Path) -> dict[str, Any]:
+    """Return the adapter's own options; a token's file is relative to the plan, as all its files are."""
+    for name in ("output", "select", "kind", "classes", "batch_size", "threads", "constants", "allow_cpu"):
+        if name in part.options:
+            raise RequestError(f"model.options: {name} is a key of model itself; set it there.")
+    token = part.options.get("token_file")
+    return dict(part.options) | ({"token_file": str(folder / str(token))} if token is not None else {})
 
 
 def class_names(path: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from blackbox.errors import ModelError, RequestError, nearest
+from blackbox.mlmodel import located
 
 Rows = Mapping[str, np.ndarray]
 """Named arrays that share a leading axis."""
@@ -139,10 +140,10 @@ class Model(Protocol):
 
     A model may also offer ``traits``, a mapping: ``operators``, the types of its operators between the
     inputs and the answer (``Mul(constant)`` where all but one factor are constants), and ``link``, the
-    softmax or sigmoid that the answer ends with, or an empty string. ``hide(hiding, readout) -> Hide``
-    plays masks where the model runs: what it answers is what filling, ``predict``, the readout and the
-    mean would give, up to rounding. ``fit(x) -> Model`` returns the model with limits that suit one
-    input. ``randomised(rng)`` opens a copy whose weights are shuffled. Their absence is no fault.
+    softmax or sigmoid that the answer ends with, or an empty string; ``randomised(rng)``, which opens a
+    copy whose weights are shuffled; ``hide(hiding, readout) -> Hide``, which plays masks where the model
+    runs and answers what filling, ``predict``, the readout and the mean would give, up to rounding; and
+    ``fit(x) -> Model``, the model with limits that suit one input. Their absence is no fault.
     """
 
     @property
@@ -169,8 +170,9 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
 
     Parameters
     ----------
-    source : a model file, a URL, a Python function float32 (n, ...) -> (n, outputs), or a Model
-        (returned as it is). Adapters are found through the entry-point group ``blackbox.models``.
+    source : a model file, a folder that MLflow saved an ONNX model in, a URL, a Python function
+        float32 (n, ...) -> (n, outputs), or a Model (returned as it is). Adapters are found through
+        the entry-point group ``blackbox.models``.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. What was really used is in ``identity``.
     options : settings of the adapter, see its own documentation, for example
         ``{"output": "probabilities", "classes": ["no", "yes"]}`` or ``{"shape": (8,)}``.
@@ -190,6 +192,8 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
         return source
     if options is not None and not isinstance(options, Mapping):
         raise RequestError(f"options must be a mapping of names to values; got {options!r}.")
+    if isinstance(source, (str, Path)) and "://" not in str(source):
+        source = located(Path(source))
     opened: Model = _adapter(source).load()(source, device, dict(options or {}))
     return opened
 
@@ -219,10 +223,14 @@ def _adapter(source: object) -> EntryPoint:
     raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
 
 
+def is_url(source: str) -> bool:
+    """Tell a model behind a URL from a file."""
+    return "://" in source
+
+
 def _key(source: str) -> str:
-    scheme = urlparse(source).scheme
-    if "://" in source:
-        return scheme
+    if is_url(source):
+        return urlparse(source).scheme
     path = Path(source)
     if not path.exists():
         raise missing_file(path, "model")

@@ -36,11 +36,13 @@ class _Strict(BaseModel):
 
 
 class ModelPart(_Strict):
-    """The model: its file (relative to the plan), what it must hash to, where it runs, how it is read.
+    """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
+    read.
 
     classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
     forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
-    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start.
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
+    settings of the adapter, such as ``token_env`` of a model behind a URL.
     """
 
     path: str
@@ -54,6 +56,7 @@ class ModelPart(_Strict):
     threads: int | None = None
     constants: dict[str, int | float | str | list[Any]] = {}
     allow_cpu: bool = False
+    options: dict[str, Any] = {}
 
 
 class ImagePart(_Strict):

@@ -35,6 +35,11 @@ class Ledger:
     observer: Callable[[int], None] | None = field(default=None, repr=False)
     above: Ledger | None = field(default=None, repr=False)
 
+    @property
+    def limited(self) -> bool:
+        """Say whether this ledger or one above it may stop the rows."""
+        return self.most is not None or (self.above is not None and self.above.limited)
+
     def spend(self, rows: int) -> None:
         """Note one forward pass before it is made.
 
@@ -163,7 +168,10 @@ def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
         raise ModelError(f"The model returned no output {output!r}, only {', '.join(outputs)}.")
     array = np.asarray(outputs[output])
     if array.ndim == 0 or len(array) != n:
-        raise ModelError(f"The model returned shape {array.shape} in {output!r} for {n} rows.")
+        raise ModelError(
+            f"The model returned shape {array.shape} in {output!r} for {n} rows: its leading axis is not the "
+            "batch, so no score belongs to a row. Name an output that has one entry per row (--output)."
+        )
     if array.dtype.kind not in "fiub":
         raise ModelError(f"Output {output!r} holds text, not numbers: name another output.")
     table = array.reshape(n, -1) if array.size else array.reshape(n, 0)
@@ -197,7 +205,8 @@ def choose_readout(
     signature = model.signature
     if scale not in links.SCALES:
         raise unknown("scale", scale, links.SCALES)
-    kind = signature.kind or links.detect_named(outputs, signature.answer)
+    dtype = signature.output(signature.answer).dtype
+    kind = signature.kind or links.detect_named(outputs, signature.answer, dtype)
     if kind == links.EMBEDDING:
         return _compared(signature.answer, outputs, target, scale)
     if kind not in CLASSIFIERS and scale in ("probability", "logit"):

@@ -13,6 +13,7 @@ GARDEN = ROOT / "adapters" / "blackbox_adapters"
 
 FLOORS = [
     ["cli"],
+    ["service"],
     ["auditing"],
     ["campaign"],
     ["evidence"],
@@ -49,7 +50,7 @@ FLOORS = [
     ["score"],
     ["interop"],
     ["explanation", "model"],
-    ["threshold", "searches", "clusters"],
+    ["threshold", "searches", "clusters", "mlmodel"],
     ["cache"],
     ["casts", "diagnosis", "files", "operators", "privacy", "seeds", "settings", "watcher", "yamls"],
     ["canonical"],

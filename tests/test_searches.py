@@ -14,7 +14,8 @@ from blackbox.inputs import read_dataset
 from blackbox.model import open_model
 from blackbox.score import Ledger
 from blackbox.searches.collection import SEARCHES
-from blackbox.searches.steps import CELLS, sweep
+from blackbox.searches.greedy import ranked
+from blackbox.searches.steps import CELLS, Group, sweep
 
 DIGITS = np.loadtxt(MODELS / "digits" / "digits.csv", delimiter=",", skiprows=1, dtype=np.float32)[:, :64]
 DIGITS = DIGITS.reshape(-1, 1, 8, 8)
@@ -191,16 +192,34 @@ def test_a_budget_of_rows_keeps_what_is_certified_too():
 
 def test_candidates_stream_in_chunks_whose_size_does_not_grow():
     d = 5000
-    search, largest, rows = sweep(np.ones(d, dtype=bool), np.arange(d)), 0, 0
-    masks = next(search)
-    while masks is not None:
-        largest, rows = max(largest, masks.size), rows + len(masks)
+    masks = np.ones((3, d), dtype=bool)
+    search = sweep(Group.of([0.0] * 3), masks, np.repeat(np.arange(3), d), np.tile(np.arange(d), 3))
+    largest, rows, ask = 0, [], next(search)
+    while ask is not None:
+        largest = max(largest, ask.masks.size)
+        assert (ask.masks.sum(axis=1) == d - 1).all()
+        rows += ask.games.tolist()
         try:
-            masks = search.send(np.zeros(len(masks)))
+            ask = search.send(np.zeros(len(ask.masks)))
         except StopIteration:
-            masks = None
+            ask = None
     assert largest <= CELLS
-    assert rows == d
+    assert rows == [0] * d + [1] * d + [2] * d
+
+
+def test_the_shortest_prefix_is_found_past_the_first_chunk():
+    d = 5000
+    group = Group.of([4321.0, 17.0, 2 * d])
+    search = ranked(group, np.tile(np.arange(d)[::-1], (3, 1)), np.full(3, d))
+    found, ask = [], next(search)
+    while not found:
+        assert ask.masks.size <= CELLS
+        try:
+            ask = search.send(ask.masks.sum(axis=1).astype(float))
+        except StopIteration as stop:
+            found = stop.value
+    assert [one and len(one) for one in found] == [4321, 17, None]
+    assert found[1] == list(range(d - 1, d - 18, -1))
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])

@@ -16,8 +16,13 @@ from blackbox.cli.explain import explain
 from blackbox.cli.hessian_impact import hessian_impact
 from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
+from blackbox.cli.keygen import keygen
 from blackbox.cli.methods import methods
+from blackbox.cli.receipt import receipt
+from blackbox.cli.serve import serve
+from blackbox.cli.sign import sign
 from blackbox.cli.sis_profile import sis_profile
+from blackbox.cli.verify import verify
 from blackbox.errors import BlackboxError, nearest
 
 
@@ -60,11 +65,27 @@ def cli() -> None:
       blackbox init MODEL --data rows.csv     write a plan for it
       blackbox audit audit.yaml               explain, check, report
 
-    Exit codes: 0 passed, 1 a check failed, 2 a wrong request, 3 the model's side.
+    Exit codes: 0 passed, 1 a check failed, 2 a wrong request, 3 the model's side,
+    4 evidence does not hold.
     """  # noqa: D301  # click wants the backspace itself
 
 
-for verb in (inspect, explain, sis_profile, compare, hessian_impact, init, audit, methods, doctor):
+for verb in (
+    inspect,
+    explain,
+    sis_profile,
+    compare,
+    hessian_impact,
+    init,
+    audit,
+    keygen,
+    sign,
+    verify,
+    receipt,
+    serve,
+    methods,
+    doctor,
+):
     cli.add_command(verb)
 
 

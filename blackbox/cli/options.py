@@ -28,9 +28,14 @@ MODEL = [
     click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE|FILE",
                  help="An input that is the same in every pass, a value or an .npy file; repeatable."),
     click.option("--allow-cpu", is_flag=True, help="Use the CPU where the GPU asked for does not start."),
+    click.option("--token-env", metavar="NAME", help="Environment variable with the token of a URL."),
+    click.option("--token-file", metavar="FILE", help="File with the token of a URL."),
+    click.option("--model-option", "model_options", multiple=True, metavar="KEY=VALUE",
+                 help="Another setting of the model's adapter, see docs/remote.md; repeatable."),
 ]  # fmt: skip
 OPENING = (
     "device", "output", "select", "kind", "class_names", "batch_size", "threads", "constants", "allow_cpu",
+    "token_env", "token_file", "model_options",
 )  # fmt: skip
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),
@@ -42,6 +47,9 @@ DATA = [
     click.option("--std", help="Picture standard deviation per channel."),
     click.option("--range", "span", help="What 0..255 becomes; default 0,1."),
 ]
+
+
+EXAMPLES = {"--set": "budget=512", "--model-option": "in_flight=8", "--constant": "rate=16000"}
 
 
 def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -63,11 +71,11 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def model_from(model: str, device: str, **given: Any) -> Model:
     """Open a model with the options of the command line."""
-    names, size = given.pop("class_names"), given.pop("batch_size")
-    held, fallback = constants(given.pop("constants")), given.pop("allow_cpu")
+    names, further = given.pop("class_names"), settings(given.pop("model_options"), "--model-option")
+    held, size = settings(given.pop("constants"), "--constant"), given.pop("batch_size")
     wanted = {
-        **given, "classes": class_names(names) if names else None, "constants": held or None,
-        "allow_cpu": fallback or None,
+        **given, **further, "classes": class_names(names) if names else None, "constants": held or None,
+        "allow_cpu": given["allow_cpu"] or None,
         "batch_size": int(size) if size is not None and size.lstrip("-").isdecimal() else size,
     }  # fmt: skip
     return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
@@ -107,24 +115,17 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
         raise RequestError(f"{option} needs numbers separated by commas; got {text!r}.") from None
 
 
-def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+def settings(pairs: tuple[str, ...], option: str = "--set") -> dict[str, Any]:
     """Read ``key=value`` pairs; values are YAML, so 512, true, [3, 3] and 90% all work."""
-    return _pairs(pairs, "--set needs key=value, for example --set budget=512")
-
-
-def constants(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``name=value`` pairs: a number, a list such as [0, 1], text, or the path of an .npy file."""
-    return _pairs(pairs, "--constant needs name=value, for example --constant rate=16000")
-
-
-def _pairs(pairs: tuple[str, ...], needs: str) -> dict[str, Any]:
     import yaml
 
     found = {}
     for text in pairs:
         key, equals, value = text.partition("=")
         if not equals:
-            raise RequestError(f"{needs}; got {text!r}.")
+            raise RequestError(
+                f"{option} needs key=value, for example {option} {EXAMPLES[option]}; got {text!r}."
+            )
         try:
             found[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -190,6 +190,10 @@ def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict
         "tool": sealing.tool,
         "passed": tally.passed,
         "findings": {status: tally.count(status) for status in STATUSES},
+        "checks": {
+            name: {status: check.counts[status] for status in STATUSES}
+            for name, check in tally.checks.items()
+        },
         "cases": tally.cases,
         "explanations": tally.explained,
         "rows": sealing.rows,

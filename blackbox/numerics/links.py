@@ -14,11 +14,11 @@ LEAST = float(np.finfo(np.float32).tiny)
 SCALES = ("raw", "probability", "logit", "log-probability")
 
 
-def detect_kind(outputs: np.ndarray) -> str:
+def detect_kind(outputs: np.ndarray, tolerance: float = 1e-3) -> str:
     """Name what rows of outputs look like.
 
-    One column is ``values`` (a regression); several columns in [0, 1] that sum to one within
-    1e-3 are ``probabilities``; any other several columns are ``logits``.
+    One column is ``values`` (a regression); several columns in [0, 1] that sum to one within the
+    tolerance are ``probabilities``; any other several columns are ``logits``.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ def detect_kind(outputs: np.ndarray) -> str:
     if outputs.shape[1] < 2:
         return VALUES
     inside = bool(np.all(outputs >= -1e-6) and np.all(outputs <= 1 + 1e-6))
-    return PROBABILITIES if inside and np.allclose(outputs.sum(1), 1, atol=1e-3) else LOGITS
+    return PROBABILITIES if inside and np.allclose(outputs.sum(1), 1, atol=tolerance) else LOGITS
 
 
-def detect_named(outputs: np.ndarray, name: str) -> str:
-    """Name what rows of outputs look like, given what the output is called.
+def detect_named(outputs: np.ndarray, name: str, dtype: str = "float32") -> str:
+    """Name what rows of outputs look like, given what the output is called and its dtype.
 
     An output that is called probabilities and holds none (support vector machines export their decision
     function so) has ``decision values``: their softmax means nothing.
@@ -41,7 +41,8 @@ def detect_named(outputs: np.ndarray, name: str) -> str:
     >>> detect_named(np.array([[1.5, -0.5]]), "probabilities"), detect_named(np.array([[1.5, -0.5]]), "y")
     ('decision values', 'logits')
     """
-    kind = detect_kind(outputs)
+    # bfloat16 has 8 bits of mantissa: a probability is known to 1 in 256
+    kind = detect_kind(outputs, 2**-8 if dtype == "bfloat16" else 1e-3)
     return DECISIONS if kind == LOGITS and "prob" in name.casefold() else kind
 
 

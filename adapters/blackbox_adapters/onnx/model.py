@@ -37,7 +37,7 @@ class OnnxModel:
     signature: Signature
     limits: Limits
     identity: Identity
-    settings: OnnxOptions
+    settings: OnnxOptions = field(repr=False)
     fusing: fused.Fusing = field(repr=False)
     traits: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,7 +56,8 @@ class OnnxModel:
             values = run(self.session, self.answer.outputs, feeds, self.inputs.dtypes)
         except Exception as error:  # the runtime raises a family of its own exceptions
             raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
-        return {self.signature.answer: self.answer.take(values, count, bool(self.limits.fixed_batch))}
+        kept = count if self.limits.fixed_batch else None
+        return {self.signature.answer: self.answer.take(values, kept, count == 1)}
 
     def hide(self, hiding: Hiding, readout: Readout) -> Hide:
         """Return how masks are played: in the graph where that pays, else by rows filled outside."""
@@ -134,15 +135,17 @@ def open_files(files: Files, device: str, settings: OnnxOptions, library: str | 
     proto = graph.parse_graph(content, files.name)
     weights = scan(proto, files.weights, foreign=library is not None)
     found = graph.facts(content, proto)
-    tables = graph.without_class_maps(proto)
+    changed = proto if settings.redraw is None else redrawn(proto, weights, settings.redraw)
+    tables = graph.without_class_maps(changed)
+    if changed is not proto:
+        content, weights = bytes(changed.SerializeToString()), {}
     loading = runtime.Loading(tables or content, files.name, weights, settings.threads, library)
-    if settings.redraw is not None:
-        loading = _redrawn(loading, settings.redraw)
     session, used = runtime.start(loading, device, settings.allow_cpu)
     inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])
     outputs = tuple(read_output(node, names) for node in session.get_outputs())
-    answer = labelled(choose(outputs, settings.output, settings.select), settings.classes)
+    chosen = choose(outputs, settings.output, settings.select, inputs.asked[0].shape[0])
+    answer = labelled(chosen, settings.classes)
     offered = tuple(output for output in outputs if output.name != answer.tensor.name)
     signature = Signature(inputs.asked, (*offered, answer.tensor), answer.tensor.name, settings.kind)
     bends = _bends(proto, answer)
@@ -160,14 +163,8 @@ def open_files(files: Files, device: str, settings: OnnxOptions, library: str | 
         },
     )  # fmt: skip
     kept = loading if used != "cpu" or settings.fuse else replace(loading, content=b"", weights={})
-    fusing = fused.Fusing(kept, proto, answer, inputs, limits, used, settings)
+    fusing = fused.Fusing(kept, changed, answer, inputs, limits, used, settings)
     return OnnxModel(session, answer, inputs, signature, limits, identity, settings, fusing, bends)
-
-
-def _redrawn(loading: runtime.Loading, seed: int) -> runtime.Loading:
-    """Shuffle the weights of a graph; the copy holds those that lay in other files."""
-    proto = redrawn(graph.parse_graph(loading.content, loading.name), loading.weights, seed)
-    return replace(loading, content=bytes(proto.SerializeToString()), weights={})
 
 
 def _bends(proto: Any, answer: Answer) -> dict[str, Any]:
