@@ -473,6 +473,20 @@ def test_the_commands_of_the_readme_run():
     assert stopped(process) == 0
 
 
+def test_a_model_that_dies_in_its_own_process_is_replaced():
+    with serving(SOFTMAX, sandbox=True) as client:
+        before = client.post("/v1/models/softmax:explain", json=EXPLAIN).json()
+        model = client.desk.shelf.models["softmax"].model
+        facts = model.identity.facts["sandbox"]
+        assert facts["process"] == "own interpreter"
+        assert facts["seconds_a_call"] == 60
+        os.kill(model.custody.child.watch.process.pid, signal.SIGKILL)
+        answers = [client.post("/v1/models/softmax:explain", json=EXPLAIN) for _ in range(2)]
+        assert answers[-1].status_code == 200
+        assert answers[0].status_code in (200, 502)
+        assert answers[-1].json()["explanations"][0]["values"] == before["explanations"][0]["values"]
+
+
 def test_a_check_opens_asks_and_stops():
     from click.testing import CliRunner
 
