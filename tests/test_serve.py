@@ -355,7 +355,10 @@ def test_every_refusal_has_one_form(service, verb, path, status):
 
 def test_no_other_site_may_ask(service):
     assert service.get("/v1/models", headers={"Origin": "http://evil.example"}).status_code == 403
-    assert service.get("/v1/models", headers={"Host": "evil.example"}).status_code == 403
+    for name in ("evil.example", "[::1", "127.0.0.1.evil.example", ""):
+        assert service.get("/v1/models", headers={"Host": name}).status_code in (400, 403)
+    for origin in ("null", "http://[::1", "http://127.0.0.1:1", ""):
+        assert service.get("/v1/models", headers={"Origin": origin}).status_code == 403
     answer = service.get("/v1/models", headers={"Origin": str(service.base_url).rstrip("/")})
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers
