@@ -21,8 +21,9 @@ from blackbox.api import case
 from blackbox.features import Features, grouped
 from blackbox.inputs import read_dataset
 from blackbox.plan import load_plan
-from blackbox.pool import Play, play
+from blackbox.pool import play
 from blackbox.searches.greedy import ranked
+from blackbox.searches.steps import Group
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"
 BEGIN, END = "<!-- sis:begin -->", "<!-- sis:end -->"
@@ -178,7 +179,8 @@ def _by_ranking(cases: list[Any], method: str, k: int) -> tuple[int, int]:
     game = one.game(None, "raw")
     begun = bb.Sis(threshold=GAP_THRESHOLD).begin(game)
     order = np.argsort(-e.values, kind="stable")
-    members = play(Play(game, ranked(np.ones(game.d, dtype=bool), begun.threshold, order)))
+    search = ranked(Group.of([begun.threshold]), order[None], np.array([game.d]))
+    (members,) = play(game, search)
     return len(members) if members else game.d, e.rows // GAP_ROWS + game.d
 
 

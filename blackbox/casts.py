@@ -83,6 +83,6 @@ def is_number(value: object) -> bool:
         return True
     try:
         float(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
     return True

@@ -114,11 +114,11 @@ class Game:
 
     def base(self) -> np.ndarray:
         """Return Float[np.ndarray, "t"], the score of the fully hidden input."""
-        return np.asarray(self(np.zeros((1, self.d), dtype=bool))[0])
+        return self._base.copy()
 
     def full(self) -> np.ndarray:
         """Return Float[np.ndarray, "t"], the score of the input itself."""
-        return np.asarray(self(np.ones((1, self.d), dtype=bool))[0])
+        return self._full.copy()
 
     def blend(
         self, weights: Iterable[np.ndarray], axes: tuple[int, ...] | None = None
@@ -179,6 +179,14 @@ class Game:
             upper_bounds=None if half_widths is None else _narrow(values + half_widths, one),
             scale=self.score.readout.scale,
         )
+
+    @cached_property
+    def _base(self) -> np.ndarray:
+        return np.asarray(self(np.zeros((1, self.d), dtype=bool))[0])
+
+    @cached_property
+    def _full(self) -> np.ndarray:
+        return np.asarray(self(np.ones((1, self.d), dtype=bool))[0])
 
     def _answer(self, masks: np.ndarray) -> np.ndarray:
         """Look masks up, ask the new ones, and put both together."""

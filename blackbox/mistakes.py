@@ -12,10 +12,10 @@ import numpy as np
 from blackbox.errors import BlackboxError, unknown
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
-from blackbox.pool import Play, play
+from blackbox.pool import play
 from blackbox.profile import SisProfile
 from blackbox.searches.greedy import forward, prune
-from blackbox.searches.steps import Search, only
+from blackbox.searches.steps import Ask, Group, Search, only
 from blackbox.threshold import Fraction
 
 
@@ -76,8 +76,10 @@ def misclassified(
     """
     found = []
     for row, (case, label) in enumerate(zip(profile.cases, labels, strict=True)):
-        if not case.answers:
-            continue
+        if profile.explanations[row] is None:
+            continue  # the profile lists it among its failures
+        if not case.answers:  # its record was read, not asked
+            case.game(None, scale)
         outputs = case.answers[0].mean(axis=0)
         names = case.output_names()
         if label not in names:
@@ -101,14 +103,16 @@ def _mistake(profile: SisProfile, row: int, said: int, truth: int, scale: str) -
         wrong = case.explain(dataclasses.replace(method, threshold=Fraction(0.9)), said, scale, 0)
     threshold = float(wrong.details["threshold"])
     game = case.game(truth, scale)
-    right, score = play(Play(game, _reaching(game, threshold)))
+    right, score = play(game, _reaching(game, threshold))
     return Mistake(row, names[truth], names[said], wrong, threshold, tuple(right), score)
 
 
 def _reaching(game: Game, threshold: float) -> Search[tuple[list[int], float]]:
     """Find features that alone reach a threshold, whether or not the whole input does."""
-    found = yield from forward(game.in_play, threshold)
+    group = Group.of([threshold])
+    (found,) = yield from forward(group, game.in_play[None])
     if found is None:
         return [], float("nan")
-    members, _ = yield from prune(found.members, threshold, game.d)
-    return members, float((yield only(members, game.d)[None])[0])
+    ((members, _),) = yield from prune(group, [found.members], game.d)
+    scores = yield Ask(only([members], game.d), group.numbers)
+    return members, float(scores[0])

@@ -10,9 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictInt,
     StrictStr,
@@ -27,18 +25,18 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
+from blackbox.plan_reasons import ReasonsPart
 from blackbox.settings import parse
+from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class ModelPart(_Strict):
-    """The model: its file (relative to the plan), what it must hash to, where it runs, how it is read.
+    """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
+    read.
 
-    classes : names of the output's columns, or a text file with one name per line.
+    classes : names of the output's columns, or a text file with one name per line. options : further
+    settings of the adapter, such as ``token_env`` of a model behind a URL.
     """
 
     path: str
@@ -50,6 +48,7 @@ class ModelPart(_Strict):
     classes: tuple[str, ...] | str = ()
     batch_size: int | None = None
     threads: int | None = None
+    options: dict[str, Any] = Field(default={})
 
 
 class ImagePart(_Strict):
@@ -113,18 +112,11 @@ class FeaturesPart(_Strict):
     grid : (down, across) patches of a picture. superpixels : about so many regions of a picture.
     """
 
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = Field(default={})
     never_hidden: tuple[str, ...] = ()
-    labels: dict[str, str] | str = {}
+    labels: dict[str, str] | str = Field(default={})
     grid: tuple[int, int] | None = None
     superpixels: int | None = Field(default=None, ge=1)
-
-
-class ReasonsPart(_Strict):
-    """Principal reasons in words: from which method, and how many in each direction."""
-
-    method: str = "kernelshap"
-    count: int = Field(default=4, ge=1)
 
 
 class BudgetPart(_Strict):
@@ -278,22 +270,14 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     return plan
 
 
-def missing(plan: Plan, folder: Path) -> RequestError | None:
-    """Return the error for the first file that a plan names and that is not there; None = all are."""
-    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
-    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
-    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
-             "labels": labels, "class names": classes}  # fmt: skip
-    for what, path in named.items():
-        if path is not None and "://" not in path and not (folder / path).exists():
-            return missing_file(folder / path, what)
-    return None
-
-
 def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
     if plan.reasons is not None and plan.reasons.method not in plan.methods:
         raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
+    if plan.reasons is not None and plan.reasons.favourable is None:
+        for key in ("passing", "codes", "excluded", "background"):
+            if getattr(plan.reasons, key) not in (None, {}):
+                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:

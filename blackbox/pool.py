@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,153 +12,203 @@ from blackbox.errors import BlackboxError, BudgetSpent
 from blackbox.fill import FillMany
 from blackbox.game import Game
 from blackbox.score import Ledger, forward
-from blackbox.searches.steps import Search
+from blackbox.searches.steps import Ask, Search
+
+T = TypeVar("T")
+
+
+def play(game: Game, search: Search[T], sign: float = 1.0) -> T:
+    """Answer the search of one game until it returns; masks asked before cost no pass.
+
+    Parameters
+    ----------
+    sign : what scores are multiplied by (-1 searches for low scores).
+
+    Raises
+    ------
+    BlackboxError : the model's, or a spent budget that the search cannot end on.
+    """
+    try:
+        ask = next(search)
+        while True:
+            try:
+                scores = game(ask.masks)[:, 0]
+            except BudgetSpent as spent:
+                ask = search.throw(spent)
+            else:
+                ask = search.send(sign * scores)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 @dataclass(frozen=True)
 class Play:
-    """One search on one game. sign : what scores are multiplied by (-1 searches for low scores)."""
+    """One search over several games of equally many features; it returns a list with a result for each."""
 
-    game: Game
+    games: tuple[Game, ...]
     search: Search[Any]
     sign: float = 1.0
 
 
 @dataclass
 class _Turn:
-    """A play in progress: the masks it waits for, or its result."""
+    """A play in progress: the masks it waits for, its results, and who has failed.
+
+    columns : Int[np.ndarray, "G"], what every game reads; scales : kinds and scales among them.
+    answered : Int[np.ndarray, "G"], masks scored so far.
+    """
 
     play: Play
-    number: int = 0
-    masks: np.ndarray | None = None
-    result: Any = None
+    many: FillMany | None
+    columns: np.ndarray
+    scales: set[tuple[str, str]]
+    answered: np.ndarray
+    ask: Ask | None = None
+    results: list[Any] = field(default_factory=list)
+    errors: dict[int, BlackboxError] = field(default_factory=dict)
 
-    def advance(self, scores: np.ndarray | None, error: BlackboxError | None = None) -> None:
-        """Hand scores (or an error) to the search and take its next masks, its result or its error."""
+    @classmethod
+    def of(cls, play: Play) -> _Turn:
+        """Take the first masks."""
+        readouts = [game.score.readout for game in play.games]
+        turn = cls(
+            play,
+            FillMany.of([game.fill for game in play.games]),
+            np.array([readout.indices[0] for readout in readouts]),
+            {(readout.kind, readout.scale) for readout in readouts},
+            np.zeros(len(play.games), dtype=np.int64),
+        )
+        turn.advance(None)
+        return turn
+
+    def advance(self, scores: np.ndarray | BudgetSpent | None) -> None:
+        """Hand scores (NaN where the model has failed) to the search; take its next masks or its results."""
         search = self.play.search
         try:
-            if error is not None:
-                self.masks = search.throw(error)
+            if scores is None:
+                self.ask = next(search)
+            elif isinstance(scores, BudgetSpent):
+                self.ask = search.throw(scores)
             else:
-                self.masks = next(search) if scores is None else search.send(self.play.sign * scores)
+                self.ask = search.send(self.play.sign * scores)
         except StopIteration as stop:
-            self.masks, self.result = None, stop.value
-        except BlackboxError as raised:
-            self.masks, self.result = None, raised
+            self.ask = None
+            self.results = [self.errors.get(number, one) for number, one in enumerate(stop.value)]
+
+    def filled(self, ask: Ask) -> dict[str, np.ndarray]:
+        """Turn masks into rows: together where the games allow it, else game by game."""
+        if self.many is not None:
+            return self.many(ask.masks, ask.games)
+        parts = [self.play.games[number].fill(ask.masks[some]) for number, some in _by_game(ask)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def charge(self) -> None:
+        """Write the rows into the ledgers of those who asked."""
+        for game, masks in zip(self.play.games, self.answered.tolist(), strict=True):
+            game.score.ledger.rows += masks * len(game.background)
 
 
-def play(one: Play) -> Any:
-    """Answer one search with its game until it returns; masks asked before cost no pass.
+def play_together(plays: Sequence[Play], ledger: Ledger) -> list[list[Any]]:
+    """Answer the searches of many games of one model in lockstep; their masks fill forward passes together.
 
-    Raises
-    ------
-    BlackboxError : the model's, or a spent budget that the search cannot end on.
-    """
-    turn = _Turn(one)
-    turn.advance(None)
-    while turn.masks is not None:
-        try:
-            scores = one.game(turn.masks)[:, 0]
-        except BudgetSpent as spent:
-            turn.advance(None, spent)
-        else:
-            turn.advance(scores)
-    if isinstance(turn.result, BlackboxError):
-        raise turn.result
-    return turn.result
-
-
-def play_together(plays: Sequence[Play], ledger: Ledger) -> list[Any]:
-    """Answer many searches of one model in lockstep; their masks fill forward passes together.
-
-    Every search gets the scores that it would get alone, up to the runtime's rounding between batch
-    sizes. Nothing is remembered. A search that fails leaves the others alone: its result is its error.
+    Every game gets the scores that it would get alone, up to the runtime's rounding between batch
+    sizes. Nothing is remembered. A game that fails leaves the others alone: its result is its error.
 
     Parameters
     ----------
     plays : games of one model and output, with equally many background rows. ledger : counts the
         rows really spent; every game's own ledger counts its share.
     """
-    turns = [_Turn(one, number) for number, one in enumerate(plays)]
+    turns = [_Turn.of(one) for one in plays]
+    while waiting := [turn for turn in turns if turn.ask is not None]:
+        _round(waiting, ledger)
     for turn in turns:
-        turn.advance(None)
-    many = FillMany.of([one.game.fill for one in plays]) if plays else None
-    while waiting := [turn for turn in turns if turn.masks is not None]:
-        _round(waiting, ledger, many)
-    return [turn.result for turn in turns]
+        turn.charge()
+    return [turn.results for turn in turns]
 
 
-def _round(waiting: list[_Turn], ledger: Ledger, many: FillMany | None) -> None:
-    scores: list[np.ndarray | BlackboxError]
+def _round(waiting: Sequence[_Turn], ledger: Ledger) -> None:
+    scores: Sequence[np.ndarray | BudgetSpent]
     try:
-        scores = [*_pooled(waiting, ledger, many)]
+        scores = _scores(waiting, ledger)
     except BudgetSpent as spent:
         scores = [spent] * len(waiting)
-    except BlackboxError:
-        scores = [_alone(turn, ledger, many) for turn in waiting]  # one row spoilt the pass: find out whose
-    for turn, score in zip(waiting, scores, strict=True):
-        if isinstance(score, BlackboxError):
-            turn.advance(None, score)
-        else:
-            turn.advance(score)
+    for turn, some in zip(waiting, scores, strict=True):
+        turn.advance(some)
 
 
-def _alone(turn: _Turn, ledger: Ledger, many: FillMany | None) -> np.ndarray | BlackboxError:
+def _scores(waiting: Sequence[_Turn], ledger: Ledger) -> list[np.ndarray]:
+    asks = [(turn, turn.ask) for turn in waiting if turn.ask is not None]
     try:
-        return _pooled([turn], ledger, many)[0]
-    except BlackboxError as error:
-        return error
+        return _pooled(asks, ledger)
+    except BudgetSpent:
+        raise
+    except BlackboxError:  # one row spoilt the pass: find out whose
+        return [_one_by_one(turn, ask, ledger) for turn, ask in asks]
 
 
-def _pooled(waiting: Sequence[_Turn], ledger: Ledger, many: FillMany | None) -> list[np.ndarray]:
-    """Score everybody's masks: filled together, run together, read together."""
-    games = [turn.play.game for turn in waiting]
-    first, count = games[0], len(games[0].background)
-    columns = np.array([game.score.readout.indices[0] for game in games])
-    alike = len({(game.score.readout.kind, game.score.readout.scale) for game in games}) == 1
-    scores = [np.empty(len(_masks(turn))) for turn in waiting]
-    for pieces in _passes(waiting, count):
-        outputs = forward(
-            first.score.model, _filled(waiting, pieces, many), first.score.readout.output, ledger
-        )
-        who, sizes = [k for k, _, _ in pieces], [(stop - start) * count for _, start, stop in pieces]
-        if alike:
-            read = first.score.read_each(outputs, np.repeat(columns[who], sizes))
-        else:
-            parts = np.split(outputs, np.cumsum(sizes)[:-1])
-            each = zip(who, parts, strict=True)
-            read = np.concatenate([games[k].score.read(part)[:, 0] for k, part in each])
-        means = read if count == 1 else read.reshape(-1, count).mean(axis=1)
-        at = 0
-        for k, start, stop in pieces:
-            scores[k][start:stop] = means[at : at + stop - start]
-            games[k].score.ledger.rows += (stop - start) * count
-            at += stop - start
+def _one_by_one(turn: _Turn, ask: Ask, ledger: Ledger) -> np.ndarray:
+    """Score every game's masks by themselves; NaN for those that fail."""
+    scores = np.full(len(ask.games), np.nan)
+    for number, some in _by_game(ask):
+        try:
+            scores[some] = _pooled([(turn, Ask(ask.masks[some], ask.games[some]))], ledger)[0]
+        except BudgetSpent:
+            raise
+        except BlackboxError as error:
+            turn.errors[number] = error
     return scores
 
 
-def _filled(
-    waiting: Sequence[_Turn], pieces: list[tuple[int, int, int]], many: FillMany | None
-) -> dict[str, np.ndarray]:
-    masks = [_masks(waiting[k])[start:stop] for k, start, stop in pieces]
-    if many is not None:
-        owners = np.repeat([waiting[k].number for k, _, _ in pieces], [len(part) for part in masks])
-        return many(np.concatenate(masks), owners)
-    filled = [waiting[k].play.game.fill(part) for (k, _, _), part in zip(pieces, masks, strict=True)]
-    return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+def _by_game(ask: Ask) -> Iterator[tuple[int, slice]]:
+    numbers, starts = np.unique(ask.games, return_index=True)
+    for number, start, stop in zip(numbers, starts, [*starts[1:], len(ask.games)], strict=True):
+        yield int(number), slice(int(start), int(stop))
 
 
-def _masks(turn: _Turn) -> np.ndarray:
-    assert turn.masks is not None
-    return turn.masks
+def _pooled(asks: Sequence[tuple[_Turn, Ask]], ledger: Ledger) -> list[np.ndarray]:
+    """Score everybody's masks: filled together, run together, read together."""
+    first = asks[0][0].play.games[0]
+    count = len(first.background)
+    scores = [np.empty(len(ask.games)) for _, ask in asks]
+    for pieces in _passes([len(ask.games) for _, ask in asks], first, count):
+        some = [
+            (asks[k][0], Ask(asks[k][1].masks[start:stop], asks[k][1].games[start:stop]))
+            for k, start, stop in pieces
+        ]
+        parts = [turn.filled(ask) for turn, ask in some]
+        rows = {n: np.concatenate([part[n] for part in parts]) for n in parts[0]} if parts[1:] else parts[0]
+        outputs = forward(first.score.model, rows, first.score.readout.output, ledger)
+        read = _read(some, outputs, count)
+        at = 0
+        for k, start, stop in pieces:
+            scores[k][start:stop] = read[at : at + stop - start]
+            at += stop - start
+        for turn, ask in some:
+            turn.answered += np.bincount(ask.games, minlength=len(turn.answered))
+    return scores
 
 
-def _passes(waiting: Sequence[_Turn], count: int) -> Iterator[list[tuple[int, int, int]]]:
+def _read(asks: Sequence[tuple[_Turn, Ask]], outputs: np.ndarray, count: int) -> np.ndarray:
+    """Put outputs on every game's scale, take its column, and average over the background."""
+    score = asks[0][0].play.games[0].score
+    if len(set().union(*(turn.scales for turn, _ in asks))) == 1:
+        columns = np.concatenate([turn.columns[ask.games] for turn, ask in asks])
+        read = score.read_each(outputs, columns if count == 1 else np.repeat(columns, count))
+    else:
+        games = [turn.play.games[number] for turn, ask in asks for number in ask.games.tolist()]
+        parts = np.split(outputs, len(games))
+        read = np.concatenate([g.score.read(part)[:, 0] for g, part in zip(games, parts, strict=True)])
+    return read if count == 1 else np.asarray(read.reshape(-1, count).mean(axis=1))
+
+
+def _passes(sizes: Sequence[int], game: Game, count: int) -> Iterator[list[tuple[int, int, int]]]:
     """Cut everybody's masks into passes of at most the model's rows: (who, from, to) in order."""
-    most = max(1, waiting[0].play.game.score.model.limits.rows_per_run // count)
+    most = max(1, game.score.model.limits.rows_per_run // count)
     pieces, room = [], most
-    for k, turn in enumerate(waiting):
-        start, end = 0, len(_masks(turn))
+    for k, end in enumerate(sizes):
+        start = 0
         while start < end:
             stop = min(end, start + room)
             pieces.append((k, start, stop))

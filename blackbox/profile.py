@@ -101,7 +101,7 @@ def sis_profile(
 ) -> SisProfile:
     """Find the sufficient subsets of many inputs and group them.
 
-    Inputs are searched in lockstep, 64 at a time: their candidate masks share forward passes, and
+    Inputs are searched in lockstep, 64 to 256 at a time: their candidate masks share forward passes, and
     every input gets what ``explain`` gives it alone (up to the runtime's rounding between batches).
 
     Parameters
@@ -160,7 +160,7 @@ def sis_profile(
     source = opened.identity.source.replace("\\", "/").rsplit("/", 1)[-1]
     return SisProfile(
         source, question.method, ids, cases, explanations, failures, subsets, kind,
-        cluster(apart, eps, min_samples), ledger.rows,
+        cluster(apart, eps, min_samples), sum(e.rows for e in explanations if e is not None),
     )  # fmt: skip
 
 
@@ -191,9 +191,16 @@ def _cases(
     model: Model, rows: Mapping[str, np.ndarray], features: FeaturesOf, background: BackgroundOf,
     ledger: Ledger, count: int,
 ) -> Iterator[Case]:  # fmt: skip
+    alike: dict[tuple[tuple[int, ...], ...], Case] = {}
     for k in range(count):
         one = {name: array[k] for name, array in rows.items()}
         x = conform(model.signature, one.get("", one) if list(one) == [""] else one)
-        features = choose(x) if features is None else features  # the default depends on the shape alone
-        hidden = background(x) if callable(background) else background
-        yield api.case(model, x, features(x) if callable(features) else features, hidden, ledger)
+        first = alike.get(tuple(array.shape for array in x.values()))
+        if first is None or callable(features) or callable(background):
+            features = choose(x) if features is None else features  # the default depends on the shape alone
+            hidden = background(x) if callable(background) else background
+            first = api.case(model, x, features(x) if callable(features) else features, hidden, ledger)
+            alike[tuple(array.shape for array in x.values())] = first
+            yield first
+        else:  # what was checked against one input fits every input of its shape
+            yield Case(model, x, first.features, first.background, ledger)

@@ -29,6 +29,11 @@ class Ledger:
     observer: Callable[[int], None] | None = field(default=None, repr=False)
     above: Ledger | None = field(default=None, repr=False)
 
+    @property
+    def limited(self) -> bool:
+        """Say whether this ledger or one above it may stop the rows."""
+        return self.most is not None or (self.above is not None and self.above.limited)
+
     def spend(self, rows: int) -> None:
         """Note one forward pass before it is made.
 

@@ -93,7 +93,9 @@ def _pixels(subset: Subset, case: Case) -> np.ndarray:
     axes = picture_axes(arrays[0].shape) if len(arrays) == 1 else None
     if axes is None:
         raise RequestError("The energy distance needs a model with one input, a picture; ask for jaccard.")
-    inside = np.moveaxis(np.isin(arrays[0], subset.members), axes, (0, 1))
+    held = np.zeros(len(case.features) + 1, dtype=bool)  # label -1 is the last one
+    held[list(subset.members)] = True
+    inside = np.moveaxis(held[arrays[0]], axes, (0, 1))
     return np.asarray(inside.reshape(*inside.shape[:2], -1).any(axis=2))
 
 

@@ -1,5 +1,5 @@
 """Write the generated parts of the documents: the README's table of methods, and docs/cli.md,
-docs/plan.md and docs/checks.md.
+docs/plan.md, docs/checks.md and the settings in docs/remote.md.
 
 Run it from the top of the checkout: ``python docs/generate.py``; with ``--check`` it writes nothing
 and ends with 1 when something is out of date.
@@ -7,6 +7,7 @@ and ends with 1 when something is out of date.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from blackbox.checks import CHECKS
 from blackbox.cli import cli
 from blackbox.cli.methods import table
 from blackbox.plan import ImagePart, Plan
+from blackbox.plan_reasons import ReferencePart
+from blackbox_adapters.remote import RemoteOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 100
@@ -59,8 +62,9 @@ def plan_pages() -> str:
         part = next((t for t in (field.annotation, *get_args(field.annotation)) if _is_part(t)), None)
         if part is not None:
             pages += [f"## {name}", "", " ".join((part.__doc__ or "").split()), "", *_keys(name, part)]
-    about = " ".join((ImagePart.__doc__ or "").split())
-    pages += ["## data.image", "", about, "", *_keys("image", ImagePart)]
+    for name, part in {"data.image": ImagePart, "reasons.background": ReferencePart}.items():
+        about = " ".join((part.__doc__ or "").split())
+        pages += [f"## {name}", "", about, "", *_keys(name.partition(".")[2], part)]
     return "\n".join(pages).rstrip() + "\n"
 
 
@@ -97,6 +101,21 @@ def _type(annotation: Any) -> str:
     return "None" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
 
 
+def remote_table() -> str:
+    """Return the settings of the remote adapter with their defaults, read off its dataclass."""
+    defaults = {field.name: field.default for field in dataclasses.fields(RemoteOptions)}
+    body = " ".join((RemoteOptions.__doc__ or "").partition("\n\n")[2].split())
+    _, *parts = re.split(r"(?:(?<=\.)|^) *((?:\w+, )*\w+) : ", body)
+    lines = ["| setting | default | |", "|---|---|---|"]
+    for names, text in zip(parts[::2], parts[1::2], strict=True):
+        listed = names.split(", ")
+        shown = ", ".join(f"`{defaults.pop(name)}`" for name in listed)
+        lines.append(f"| {', '.join(f'`{name}`' for name in listed)} | {shown} | {text.replace('``', '`')} |")
+    if defaults:
+        raise SystemExit(f"RemoteOptions does not describe {', '.join(defaults)}")
+    return "\n".join(lines)
+
+
 def with_section(text: str, name: str, content: str) -> str:
     """Replace what stands between a document's markers."""
     pattern = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
@@ -105,9 +124,10 @@ def with_section(text: str, name: str, content: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Return every generated file with the text that it should hold."""
-    readme = ROOT / "README.md"
+    readme, remote = ROOT / "README.md", ROOT / "docs" / "remote.md"
     return {
         readme: with_section(readme.read_text(encoding="utf-8"), "methods", table()),
+        remote: with_section(remote.read_text(encoding="utf-8"), "remote", remote_table()),
         ROOT / "docs" / "cli.md": help_pages(),
         ROOT / "docs" / "checks.md": check_pages(),
         ROOT / "docs" / "plan.md": plan_pages(),

@@ -165,8 +165,9 @@ def test_other_data_or_a_broken_bundle_is_refused(bundle, tmp_path):
 
 
 def test_a_bundle_moves_to_another_place_with_its_files(bundle, tmp_path):
-    for name in ("credit.onnx", "applicants.csv", "background.csv", "columns.csv"):
-        shutil.copy(CREDIT / name, tmp_path / f"my-{name}" if name != "columns.csv" else tmp_path / name)
+    given = ("credit.onnx", "applicants.csv", "background.csv")
+    for path in [CREDIT / "credit.onnx", *CREDIT.glob("*.csv")]:
+        shutil.copy(path, tmp_path / (f"my-{path.name}" if path.name in given else path.name))
     found = replay(
         bundle, tmp_path / "my-credit.onnx", tmp_path / "my-applicants.csv", tmp_path / "my-background.csv", sample=1
     )

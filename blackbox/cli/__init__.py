@@ -21,6 +21,7 @@ from blackbox.cli.methods import methods
 from blackbox.cli.plan import plan
 from blackbox.cli.receipt import receipt
 from blackbox.cli.replay import replay
+from blackbox.cli.serve import serve
 from blackbox.cli.sign import sign
 from blackbox.cli.sis_profile import sis_profile
 from blackbox.cli.verify import verify
@@ -85,6 +86,7 @@ for verb in (
     sign,
     verify,
     receipt,
+    serve,
     methods,
     doctor,
 ):

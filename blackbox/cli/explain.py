@@ -44,6 +44,7 @@ MOST_LINES = 40
 @click.option("--grid", help="Patches of a picture, DOWNxACROSS, for example 14x14.")
 @click.option("--superpixels", type=int, help="About so many regions of a picture.")
 @click.option("--seed", default=0, show_default=True, help="Names the random streams.")
+@click.option("--most-rows", type=click.IntRange(1), help="Stop before more forward rows than this.")
 @click.option(
     "--json", "json_file", metavar="FILE|-", help="Write the record; - = stdout, instead of the table."
 )
@@ -53,7 +54,8 @@ MOST_LINES = 40
 def explain(
     model: str, data: Path, row: str, background: Path | None, method: str, pairs: tuple[str, ...],
     targets: tuple[str, ...], scale: str | None, groups: tuple[str, ...], grid: str | None,
-    superpixels: int | None, seed: int, json_file: str | None, plot: Path | None, **given: Any,
+    superpixels: int | None, seed: int, most_rows: int | None, json_file: str | None, plot: Path | None,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Explain one row of data under MODEL and print its attributions."""
     asked = register.method(method, options.settings(pairs))
@@ -67,9 +69,12 @@ def explain(
     x = rows.row(rows.position(row))
     features = features_for(rows, x, groups, options.pair("--grid", grid), superpixels)
     hidden = background_for(background, opened, rows, spec, seed)
-    with terminal.progress(f"{method} on row {row}") as watcher:
-        case = api.case(opened, x, features, hidden, Ledger(observer=watcher.rows))
-        explanation = case.explain(asked, _target(targets), scale, seed)
+    try:
+        with terminal.progress(f"{method} on row {row}") as watcher:
+            case = api.case(opened, x, features, hidden, Ledger(most=most_rows, observer=watcher.rows))
+            explanation = case.explain(asked, _target(targets), scale, seed)
+    finally:
+        terminal.bill(opened)
     _write(explanation, case, json_file, plot)
 
 

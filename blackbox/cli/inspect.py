@@ -28,6 +28,7 @@ def inspect(model: str, device: str, probed: bool, data: Path | None, as_json: b
     facts = describe(opened)
     if probed or data is not None:
         facts["probe"] = _probe(opened, data)
+        terminal.bill(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
@@ -106,17 +107,31 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     from rich.markup import escape
 
     batch = facts["fixed_batch"]
+    file = "protocol" not in facts
     rows = [
-        ("file", f"{facts['source']} ({facts.get('bytes', 0):,} bytes)"),
+        ("file" if file else "endpoint", facts["source"] + (f" ({facts['bytes']:,} bytes)" if file else "")),
         *((f"SHA-256 {name}", digest) for name, digest in facts["sha256"].items()),
         ("runs on", f"{facts['device']} ({facts['runtime']})"),
+        *([] if file else _of_endpoint(facts)),
         ("rows a pass", f"{facts['rows_per_run']}" + (" (fixed by the model)" if batch else "")),
         ("opsets", ", ".join(f"{k} {v}" for k, v in facts.get("opsets", {}).items())),
         ("producer", facts.get("producer", "")),
         ("operators", ", ".join(f"{k} {v}" for k, v in list(facts.get("operators", {}).items())[:12])),
         *((f"metadata {k}", str(v)[:200]) for k, v in facts.get("metadata", {}).items()),
     ]
-    return [(escape(key), escape(value)) for key, value in rows]
+    return [(escape(key), escape(value)) for key, value in rows if value]
+
+
+def _of_endpoint(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    carried = "bytes" if facts["binary"] else "JSON"
+    return [
+        ("SHA-256", facts["digest"]),
+        (
+            "rows a request",
+            f"{facts['rows_per_request']:,}, {facts['in_flight']} requests at a time, as {carried}",
+        ),
+        ("versions", ", ".join(facts.get("versions", ()))),
+    ]
 
 
 def _show_probe(console: Console, seen: dict[str, Any]) -> None:

@@ -23,8 +23,15 @@ MODEL = [
     click.option("--class-names", type=click.Path(path_type=Path), help="Text file, one class a line."),
     click.option("--batch-size", type=int, help="Rows per forward pass; default: by rule."),
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
-]
-OPENING = ("device", "output", "select", "kind", "class_names", "batch_size", "threads")
+    click.option("--token-env", metavar="NAME", help="Environment variable with the token of a URL."),
+    click.option("--token-file", metavar="FILE", help="File with the token of a URL."),
+    click.option("--model-option", "model_options", multiple=True, metavar="KEY=VALUE",
+                 help="Another setting of the model's adapter, see docs/remote.md; repeatable."),
+]  # fmt: skip
+OPENING = (
+    "device", "output", "select", "kind", "class_names", "batch_size", "threads", "token_env", "token_file",
+    "model_options",
+)  # fmt: skip
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),
     click.option("--columns", help="Input columns in the model's order, separated by commas."),
@@ -35,6 +42,9 @@ DATA = [
     click.option("--std", help="Picture standard deviation per channel."),
     click.option("--range", "span", help="What 0..255 becomes; default 0,1."),
 ]
+
+
+EXAMPLES = {"--set": "budget=512", "--model-option": "in_flight=8"}
 
 
 def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -56,8 +66,8 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def model_from(model: str, device: str, **given: Any) -> Model:
     """Open a model with the options of the command line."""
-    names = given.pop("class_names")
-    wanted = {**given, "classes": class_names(names) if names else None}
+    names, further = given.pop("class_names"), settings(given.pop("model_options"), "--model-option")
+    wanted = {**given, **further, "classes": class_names(names) if names else None}
     return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
 
 
@@ -95,7 +105,7 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
         raise RequestError(f"{option} needs numbers separated by commas; got {text!r}.") from None
 
 
-def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+def settings(pairs: tuple[str, ...], option: str = "--set") -> dict[str, Any]:
     """Read ``key=value`` pairs; values are YAML, so 512, true, [3, 3] and 90% all work."""
     import yaml
 
@@ -103,7 +113,9 @@ def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
     for text in pairs:
         key, equals, value = text.partition("=")
         if not equals:
-            raise RequestError(f"--set needs key=value, for example --set budget=512; got {text!r}.")
+            raise RequestError(
+                f"{option} needs key=value, for example {option} {EXAMPLES[option]}; got {text!r}."
+            )
         try:
             found[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from blackbox.watcher import Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+    from blackbox.model import Model
 
 
 def out() -> Console:
@@ -58,6 +62,20 @@ def progress(label: str) -> Iterator[Watcher]:
             shown.update(task, rows=begun[1])
 
         yield Watcher(lambda total: shown.update(task, total=total), step, rows)
+
+
+def bill(model: Model) -> None:
+    """Say on stderr what a model that keeps an account has cost; an endpoint's passes may cost money."""
+    account = getattr(model, "account", None)
+    if account is None:
+        return
+    again = f" ({account['retries']:,} of them again)" if account["retries"] else ""
+    sizes = f"{account['bytes_sent'] / 1e6:,.1f} MB sent, {account['bytes_received'] / 1e6:,.1f} MB received"
+    click.echo(
+        f"asked {model.identity.source}: {account['rows']:,} rows in {account['requests']:,} requests"
+        f"{again}, {sizes}",
+        err=True,
+    )
 
 
 def bar(value: float, top: float, width: int = 24) -> Text:

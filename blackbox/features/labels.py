@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import RequestError, unknown
-from blackbox.features.pictures import patches, picture_axes
+from blackbox.features.pictures import feature_places, patches, picture_axes
 
 MOST_CELLS = 1024
 """Up to this many cells, every cell is a feature of its own unless somebody says otherwise."""
@@ -77,6 +77,12 @@ class Features:
         """
         padded = np.append(values, 0.0)  # label -1 is the last one
         return {name: padded[labels] for name, labels in self.labels.items()}
+
+    def places(self) -> np.ndarray | None:
+        """Say where features lie: Int[np.ndarray, "d 2"] in a picture, None in anything else."""
+        if len(self.labels) != 1:
+            return None
+        return feature_places(next(iter(self.labels.values())), len(self))
 
     def _means(self, x: Mapping[str, np.ndarray]) -> list[float]:
         """Mean of every feature's cells; large pictures have too many cells for lists."""

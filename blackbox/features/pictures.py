@@ -113,3 +113,19 @@ def pixel_means(pixels: np.ndarray, labels: np.ndarray, axes: tuple[int, ...], d
         share = (flat == feature).sum(axis=-1)[..., None]
         values[feature] = (pixels * share).sum(axis=first) / share.sum()
     return values
+
+
+def feature_places(labels: np.ndarray, d: int) -> np.ndarray | None:
+    """Return Int[np.ndarray, "d 2"], the row and column of every feature's middle; None for no picture.
+
+    Parameters
+    ----------
+    labels : the feature of every cell of one input, -1 where a cell belongs to none.
+    """
+    axes = picture_axes(labels.shape)
+    if axes is None:
+        return None
+    inside = labels >= 0
+    counts = np.maximum(np.bincount(labels[inside], minlength=d), 1)
+    sums = [np.bincount(labels[inside], np.nonzero(inside)[axis], minlength=d) for axis in axes]
+    return np.stack([np.floor(total / counts) for total in sums], axis=1).astype(np.int64)

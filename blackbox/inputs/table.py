@@ -112,12 +112,12 @@ def table_rows(
         names = [tensor.name for tensor in signature.inputs]
         return {tensor.name: _column(table, tensor) for tensor in signature.inputs}, names
     tensor = signature.inputs[0]
-    if len(tensor.cell_shape) != 1:
+    if tensor.shape and len(tensor.cell_shape) != 1:  # an empty shape: nothing is known of it
         raise RequestError(
             f"A table does not fit input {tensor.name!r} of shape {tensor.shape}: "
             "give an .npy array or a picture."
         )
-    width = tensor.cell_shape[0]
+    width = tensor.cell_shape[0] if tensor.shape else None
     names = _pick(table, width if isinstance(width, int) else None, columns, not_inputs)
     cells = [_cells(table, name, tensor.dtype) for name in names]
     return {tensor.name: np.stack(cells, axis=1)}, names

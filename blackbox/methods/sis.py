@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from blackbox.errors import RequestError
+from blackbox.errors import BudgetSpent, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
-from blackbox.pool import Play, play
+from blackbox.pool import play
 from blackbox.searches.backselect import back_select, find_sis
-from blackbox.searches.collection import SEARCHES, Collection, Wanted, budget_for, collect
+from blackbox.searches.batched import WIDE
+from blackbox.searches.collection import SEARCHES, Collection, Wanted, collect
 from blackbox.searches.steps import Search, Stack
 from blackbox.settings import choice, number, whole
 from blackbox.threshold import Fraction, Quantile, Threshold, parsed
@@ -66,8 +68,8 @@ class Sis:
         leave-one-out ranking, 2 n masks. ``exact``: ``auto``, then every smaller set in order of
         size, up to 2^20 masks: the smallest there is, where that could be proven.
         ``auto``: up to 16 features in play ``backselect``; up to 256 ``batched`` and ``greedy``,
-        the smaller of both; beyond ``batched``, in blocks of neighbours from 1,024 on, where it asks
-        20,000 masks at the most.
+        the smaller of both; beyond ``batched``, in blocks of neighbours from 1,024 on (squares in a
+        picture), where it asks 20,000 masks at the most.
     max_subsets : stop after so many subsets; None = all there are.
     budget : masks that may be asked; None = no limit but that of ``auto`` and ``exact``. A budget
         that ends midway keeps what is certified.
@@ -137,7 +139,11 @@ class Sis:
         """Play the game; nothing is drawn from ``rng``."""
         begun = self.begin(game)
         searched = begun.passes and not begun.uninformative
-        found = play(Play(game, self.searching(begun), begun.sign)) if searched else Collection()
+        if not searched:
+            return self.record(begun, Collection())
+        (found,) = play(game, self.searching([begun]), begun.sign)
+        if isinstance(found, BudgetSpent):
+            raise found
         return self.record(begun, found)
 
     def begin(self, game: Game) -> Begun:
@@ -150,18 +156,20 @@ class Sis:
             asked = asked.of([] if asked.scores else game.score(game.background.rows)[:, 0])
         return Begun(game, asked, base, full, 1.0 if self.direction == "above" else -1.0)
 
-    def searching(self, begun: Begun) -> Search[Collection]:
-        """Return the search over masks; it takes scores times ``begun.sign``."""
-        idle = ~begun.game.in_play
+    def searching(self, begun: Sequence[Begun]) -> Search[list[Collection | BudgetSpent]]:
+        """Return the search over masks of games of equally many features; it takes scores times ``sign``."""
+        sign, games = begun[0].sign, [one.game for one in begun]
         return collect(
             Wanted(
-                threshold=begun.sign * begun.threshold,
-                full=begun.sign * begun.full,
-                idle=idle,
+                threshold=sign * np.array([one.threshold for one in begun]),
+                full=sign * np.array([one.full for one in begun]),
+                idle=~np.array([game.in_play for game in games]),
                 search=self.search,
                 share=self.share,
                 max_subsets=self.max_subsets,
-                budget=budget_for(self.search, int((~idle).sum()), self.budget),
+                budget=self.budget,
+                place=games[0].features.places() if games[0].d > WIDE else None,
+                limited=any(game.score.ledger.limited for game in games),
             )
         )
 
@@ -171,8 +179,7 @@ class Sis:
         values = np.zeros((game.d, 1))
         values[found.subsets[0] if found.subsets else []] = 1
         certificates = [
-            dataclasses.asdict(c)
-            | {"score": sign * c.score, "left_out": c.left_out and [sign * s for s in c.left_out]}
+            vars(c) | {"score": sign * c.score, "left_out": c.left_out and [sign * s for s in c.left_out]}
             for c in found.certificates
         ]
         details = {

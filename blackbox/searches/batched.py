@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from blackbox.searches.backselect import back_select, find_sis
-from blackbox.searches.steps import Found, Search, Stack, prefixes, sweep
+from blackbox.searches.steps import Found, Group, Search, Stack, in_chunks, table
 
 LAST = 32
 """From here on single steps: BackSelect inside the last 32 costs 528 candidates."""
@@ -15,10 +18,12 @@ SHARE = 0.175
 1.4 % of its published candidates, at a share of 0.1 1 % larger for 1.9 to 2.3 % (benchmarks/README.md)."""
 
 WIDE, BLOCKS = 1024, 512
-"""More than WIDE features are first searched in BLOCKS blocks of neighbours, then in finer ones."""
+"""More than WIDE features are first searched in at most BLOCKS blocks of neighbours, then in finer ones."""
 
 
-def by_batches(kept: np.ndarray, threshold: float, share: float, last: int = LAST) -> Search[Found]:
+def by_batches(
+    group: Group, kept: np.ndarray, share: float, last: int = LAST, place: np.ndarray | None = None
+) -> Search[list[Found]]:
     """Give up the least missed share of the features per round, then BackSelect among the last.
 
     The black-box form of Batched Gradient SIS (Carter et al. 2021, arXiv 2003.08907): a sweep of
@@ -27,63 +32,148 @@ def by_batches(kept: np.ndarray, threshold: float, share: float, last: int = LAS
 
     Parameters
     ----------
-    kept : Bool[np.ndarray, "d"], which reaches the threshold. share : of the features per round.
+    kept : Bool[np.ndarray, "k d"], which reaches the threshold, game by game. share : of the features
+        per round. place : Int[np.ndarray, "d axes"], where features lie, so that blocks are squares
+        in a picture; None = in a row.
 
     Returns
     -------
     The stack holds rounds in their order of removal, with the score after the whole round. About
     n / share + last (last + 1) / 2 candidates for n features up to WIDE.
     """
-    kept, stack = kept.copy(), Stack()
-    blocks = _blocks(np.flatnonzero(kept))
-    while True:
-        single = all(len(block) == 1 for block in blocks)
-        if len(blocks) <= (last if single else BLOCKS // 4):
-            if single:
-                break
-            blocks = [half for block in blocks for half in np.array_split(block, min(4, len(block)))]
-            continue
-        gone, score = yield from _round(kept, blocks, threshold, share)
-        if not gone.any():
-            if single:
-                return Found([int(i) for i in np.flatnonzero(kept)], stack)
-            blocks = [half for block in blocks for half in np.array_split(block, min(2, len(block)))]
-            continue
-        stack += _removed(kept, [block for block, out in zip(blocks, gone, strict=True) if out], score)
-        blocks = [block for block, out in zip(blocks, gone, strict=True) if not out]
-    inner = yield from back_select(kept)
-    return Found(find_sis(inner, threshold), stack + inner)
+    kept = kept.copy()
+    stacks: list[Stack] = [[] for _ in kept]
+    blocks = _Blocks.of(kept, np.arange(kept.shape[1])[:, None] if place is None else place)
+    going, stuck = np.arange(len(kept)), np.zeros(len(kept), dtype=bool)
+    while len(going):
+        going = going[group.some(going).playing & blocks.enough(going, last)]
+        if not len(going):
+            break
+        gone, score = yield from _round(group.some(going), kept[going], blocks, going, share)
+        some = gone.any(axis=1)
+        _give_up(stacks, kept, blocks, going[some], gone[some], score[some])
+        stuck[going[~some]] = blocks.side[going[~some]] == 1
+        going = np.sort(np.concatenate([going[some], blocks.finer(going[~some])]))
+    # where no single feature could go, the rest is irreducible already
+    inner = yield from back_select(group, kept & ~stuck[:, None])
+    return [
+        Found(find_sis(few, threshold) if few else np.flatnonzero(rest).tolist(), stack + few)
+        for few, rest, stack, threshold in zip(inner, kept, stacks, group.threshold.tolist(), strict=True)
+    ]
 
 
-def _blocks(features: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(features, BLOCKS) if len(features) > WIDE else list(features[:, None])
+@dataclass
+class _Blocks:
+    """Which features go together: squares of neighbours on a wide input, else each by itself.
+
+    number : Int[np.ndarray, "k d"], the block of every feature that is still kept, counted from 0
+    without gaps (0 elsewhere). counts : Int[np.ndarray, "k"]. side : of the squares; 1 = single features.
+    """
+
+    kept: np.ndarray
+    place: np.ndarray
+    side: np.ndarray
+    number: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, kept: np.ndarray, place: np.ndarray) -> _Blocks:
+        """Cut what is kept; ``kept`` stays the caller's and is read again whenever blocks get finer."""
+        single, counts = np.maximum(np.cumsum(kept, axis=1) - 1, 0), kept.sum(axis=1)
+        blocks = cls(kept, place, np.ones(len(kept), dtype=np.int64), single, counts)
+        for row in np.flatnonzero(counts > WIDE):
+            while blocks.counts[row] > BLOCKS:
+                blocks.side[row] += 1
+                blocks._renumber(row)
+        return blocks
+
+    def enough(self, rows: np.ndarray, last: int) -> np.ndarray:
+        """Cut finer where few blocks are left; return where more than ``last`` features are."""
+        for row in rows[self.side[rows] > 1]:
+            while self.side[row] > 1 and self.counts[row] <= BLOCKS // 4:
+                self.finer(np.array([row]))
+        return np.asarray(self.counts[rows] > last)
+
+    def finer(self, rows: np.ndarray) -> np.ndarray:
+        """Halve the squares' sides; return the rows where that was possible."""
+        able = rows[self.side[rows] > 1]
+        for row in able:
+            self.side[row] //= 2
+            self._renumber(row)
+        return np.asarray(able)
+
+    def give_up(self, rows: np.ndarray, gone: np.ndarray) -> None:
+        """Count the blocks that are left anew."""
+        ahead = np.maximum(np.cumsum(~gone, axis=1) - 1, 0)
+        self.number[rows] = np.take_along_axis(ahead, self.number[rows], axis=1)
+        self.counts[rows] -= gone.sum(axis=1)
+
+    def _renumber(self, row: np.integer[Any]) -> None:
+        features = np.flatnonzero(self.kept[row])
+        if self.side[row] == 1:
+            number, count = np.arange(len(features)), len(features)
+        else:
+            squares = self.place[features] // self.side[row]
+            key = np.ravel_multi_index(tuple(squares.T), tuple(squares.max(axis=0) + 1))
+            unique, number = np.unique(key, return_inverse=True)
+            count = len(unique)
+        self.number[row], self.counts[row] = 0, count
+        self.number[row, features] = number
 
 
 def _round(
-    kept: np.ndarray, blocks: list[np.ndarray], threshold: float, share: float
-) -> Search[tuple[np.ndarray, float]]:
+    group: Group, kept: np.ndarray, blocks: _Blocks, going: np.ndarray, share: float
+) -> Search[tuple[np.ndarray, np.ndarray]]:
     """Ask which blocks are least missed; return those that can go together, and the score without them."""
-    flat = np.array([block[0] for block in blocks]) if all(len(b) == 1 for b in blocks) else blocks
-    scores = yield from sweep(kept, flat)
-    order = np.argsort(-scores, kind="stable")
-    most = max(1, int(np.ceil(share * len(blocks))))
-    counts = [most >> halved for halved in range(most.bit_length())]
-    ordered = np.concatenate([blocks[k] for k in order])
-    ends = np.cumsum([len(blocks[k]) for k in order])
-    left = []
-    for masks in prefixes(kept, ordered, [int(ends[count - 1]) for count in counts]):
-        left.append((yield masks))  # noqa: PERF401  a comprehension cannot yield
-    together = np.concatenate(left)
-    gone = np.zeros(len(blocks), dtype=bool)
-    passing = together >= threshold
-    if not passing.any():
-        return gone, float("nan")
-    first = int(np.argmax(passing))
-    gone[order[: counts[first]]] = True
-    return gone, float(together[first])
+    number, counts = blocks.number[going], blocks.counts[going]
+    scores = yield from _without_each(group, kept, number, counts)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    rank = np.argsort(order, axis=1)
+    # most blocks first, then half as many, down to one
+    most = np.maximum(1, np.ceil(share * counts)).astype(np.int64)
+    tries = most[:, None] >> np.arange(int(most.max()).bit_length())
+    rows, halved = np.nonzero(tries)
+    place = np.take_along_axis(rank, number, axis=1)
+
+    def without(start: int, stop: int) -> np.ndarray:
+        some, ends = rows[start:stop], tries[rows[start:stop], halved[start:stop]]
+        return np.asarray(kept[some] & (place[some] >= ends[:, None]))
+
+    flat = yield from in_chunks(group, rows, kept.shape[1], without)
+    together = table(tries.shape, rows, halved, flat)
+    passing = together >= group.threshold[:, None]
+    each, first = np.arange(len(going)), passing.argmax(axis=1)
+    ends = np.where(passing.any(axis=1), tries[each, first], 0)
+    return rank < ends[:, None], together[each, first]
 
 
-def _removed(kept: np.ndarray, blocks: list[np.ndarray], score: float) -> Stack:
-    out = np.concatenate(blocks)
-    kept[out] = False
-    return [(int(feature), score) for feature in out]
+def _without_each(
+    group: Group, kept: np.ndarray, number: np.ndarray, counts: np.ndarray
+) -> Search[np.ndarray]:
+    """Score every game's features without each of its blocks: Float["k blocks"], -inf past the last."""
+    starts = np.cumsum(counts) - counts
+    rows = np.repeat(np.arange(len(kept)), counts)
+    owner, features = np.nonzero(kept)
+    mask = starts[owner] + number[owner, features]  # which candidate hides this feature
+
+    def without(start: int, stop: int) -> np.ndarray:
+        masks = kept[rows[start:stop]]
+        inside = slice(None) if stop - start == len(rows) else (mask >= start) & (mask < stop)
+        masks[mask[inside] - start, features[inside]] = False
+        return masks
+
+    scores = yield from in_chunks(group, rows, kept.shape[1], without)
+    return table((len(kept), int(counts.max())), rows, np.arange(len(rows)) - starts[rows], scores)
+
+
+def _give_up(
+    stacks: list[Stack], kept: np.ndarray, blocks: _Blocks, rows: np.ndarray, gone: np.ndarray,
+    score: np.ndarray,
+) -> None:  # fmt: skip
+    if not len(rows):
+        return
+    out = kept[rows] & np.take_along_axis(gone, blocks.number[rows], axis=1)
+    for row, features, after in zip(rows.tolist(), out, score.tolist(), strict=True):
+        stacks[row] += [(feature, after) for feature in np.flatnonzero(features).tolist()]
+    kept[rows] &= ~out
+    blocks.give_up(rows, gone)

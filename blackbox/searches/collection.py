@@ -1,10 +1,8 @@
-"""A collection: disjoint subsets one after the other, each with its certificate, within a budget."""
+"""Collections: disjoint subsets one after the other, each with its certificate, within a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
@@ -13,9 +11,8 @@ from blackbox.searches.backselect import by_back_select
 from blackbox.searches.batched import LAST, SHARE, WIDE, by_batches
 from blackbox.searches.exact import smallest
 from blackbox.searches.greedy import by_leave_one_out, forward, prune
-from blackbox.searches.steps import Found, Search, Stack, only
-
-T = TypeVar("T")
+from blackbox.searches.meter import Meter
+from blackbox.searches.steps import Ask, Found, Group, Search, Stack, only
 
 SEARCHES = ("auto", "backselect", "batched", "greedy", "ranked", "exact")
 
@@ -37,19 +34,23 @@ EXACT_BUDGET = 2**20
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is searched for, in scores whose sign makes larger better.
+    """What is searched for in games of equally many features, in scores whose sign makes larger better.
 
-    threshold, full : in those scores. idle : Bool[np.ndarray, "d"], features equal to the
-    background. budget : candidates that may be asked; None = the search's own rule.
+    threshold, full : Float[np.ndarray, "G"], in those scores. idle : Bool[np.ndarray, "G d"], features
+    equal to the background. budget : candidates that may be asked, per game; None = the search's own
+    rule. place : Int[np.ndarray, "d axes"], where features lie; None = in a row. limited : somebody
+    may throw ``BudgetSpent`` into the search.
     """
 
-    threshold: float
-    full: float
+    threshold: np.ndarray
+    full: np.ndarray
     idle: np.ndarray
     search: str = "auto"
     share: float | None = None
     max_subsets: int | None = None
     budget: int | None = None
+    place: np.ndarray | None = None
+    limited: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,144 +80,145 @@ class Collection:
     spent: bool = False
 
 
-@dataclass
-class _Meter:
-    """Counts candidates and keeps the smallest sufficient one of the present search."""
-
-    threshold: float
-    left: float
-    last: tuple[np.ndarray, np.ndarray] | None = None
-
-    def note(self, masks: np.ndarray, scores: np.ndarray) -> None:
-        """Keep the latest masks of which some suffice: every search moves towards smaller ones."""
-        if scores.max() >= self.threshold:
-            self.last = (masks, scores)
-
-    def smallest(self) -> tuple[np.ndarray, float] | None:
-        """Return the smallest sufficient mask among those kept, with its score."""
-        if self.last is None:
-            return None
-        masks, scores = self.last
-        sizes = np.where(scores >= self.threshold, masks.sum(axis=1), masks.shape[1] + 1)
-        best = int(np.argmin(sizes))
-        return masks[best], float(scores[best])
-
-
-def collect(wanted: Wanted) -> Search[Collection]:
-    """Find one subset, hide it for good, and repeat while what is left reaches the threshold.
+def collect(wanted: Wanted) -> Search[list[Collection | BudgetSpent]]:
+    """Find one subset, hide it for good, and repeat while what is left reaches the threshold, game by game.
 
     A budget that ends midway, the caller's own or one thrown in as ``BudgetSpent``, keeps what is
     certified; of the search that it interrupts it keeps the smallest set that was seen to suffice.
 
-    Raises
-    ------
-    BudgetSpent : thrown in before anything was found.
+    Returns
+    -------
+    Per game what was found; the ``BudgetSpent`` that was thrown in before anything was.
     """
-    found = Collection()
-    meter = _Meter(wanted.threshold, np.inf if wanted.budget is None else wanted.budget)
-    available = np.ones(len(wanted.idle), dtype=bool)
-    try:
-        yield from _metered(_collect(wanted, found, available, meter), meter)
-    except BudgetSpent:
-        members, score = _rescued(meter, available, wanted.idle)
-        if not members and not found.subsets and meter.left >= 0:
-            raise
-        if members:
-            found.subsets.append(members)
-            found.stacks.append([])
-            found.certificates.append(Certificate(score, None, None, 1, len(members) == 1))
-        found.spent = True
+    group = Group.of(wanted.threshold.tolist())
+    budgets = [budget_for(wanted.search, int(n), wanted.budget) for n in (~wanted.idle).sum(axis=1)]
+    left = np.array([np.inf if budget is None else budget for budget in budgets])
+    meter = Meter(group, left, wanted.limited or bool(np.isfinite(left).any()))
+    found = [Collection() for _ in budgets]
+    available = np.ones(wanted.idle.shape, dtype=bool)
+    yield from meter.run(_collect(wanted, group, found, available, meter))
+    return [_ended(*game, meter) for game in enumerate(zip(found, available & ~wanted.idle, strict=True))]
+
+
+def _ended(number: int, game: tuple[Collection, np.ndarray], meter: Meter) -> Collection | BudgetSpent:
+    """Close one game: if a budget ended it, with the smallest set that was seen to suffice."""
+    found, active = game
+    spent = meter.spent.get(number)
+    if spent is None:
+        return found
+    mask, score = meter.seen.get(number, (active, np.nan))
+    members = np.flatnonzero(mask & active).tolist()
+    if len(members) < active.sum():
+        found.subsets.append(members)
+        found.stacks.append([])
+        found.certificates.append(Certificate(score, None, None, 1, len(members) == 1))
+    elif not found.subsets and np.isinf(meter.left[number]):
+        return spent
+    found.spent = True
     return found
 
 
-def _rescued(meter: _Meter, available: np.ndarray, idle: np.ndarray) -> tuple[list[int], float]:
-    """Take the smallest set that was seen to suffice, if it is smaller than all that is available."""
-    seen = meter.smallest()
-    if seen is None or (seen[0] & ~idle).sum() >= (available & ~idle).sum():
-        return [], float("nan")
-    return [int(i) for i in np.flatnonzero(seen[0] & ~idle)], seen[1]
+def _collect(
+    wanted: Wanted, group: Group, found: list[Collection], available: np.ndarray, meter: Meter
+) -> Search[None]:
+    d = available.shape[1]
+    most = wanted.max_subsets or d
+    going, score = np.arange(len(found)), wanted.full.astype(float)
+    while len(going):
+        meter.forget()
+        some = group.some(going)
+        first = yield from _one(wanted, some, available[going], wanted.idle[going], score)
+        pruned = yield from prune(some, [one.members for one in first], d)
+        alone = yield Ask(only([members for members, _ in pruned], d), some.numbers)
+        for game, one, (members, left_out), own in zip(
+            going.tolist(), first, pruned, alone.tolist(), strict=True
+        ):
+            if group.out[game]:
+                continue
+            found[game].subsets.append(members)
+            found[game].stacks.append(one.stack)
+            below = max(left_out) < group.threshold[game]
+            found[game].certificates.append(
+                Certificate(own, left_out, bool(below), one.bound, len(members) <= one.bound)
+            )
+            available[game, members] = False
+        meter.forget()
+        going = going[some.playing & np.array([len(found[game].subsets) < most for game in going])]
+        if len(going):
+            score = yield Ask(available[going], going)
+            more = (score >= group.threshold[going]) & group.some(going).playing
+            going, score = going[more], score[more]
 
 
-def _metered(search: Search[T], meter: _Meter) -> Search[T]:
-    """Pass masks on while the budget lasts; a spent budget arrives inside the search."""
-    masks = next(search)
-    while True:
-        try:
-            if len(masks) > meter.left:
-                meter.left = -1
-                raise BudgetSpent("The search's own budget of masks is spent.")
-            scores = yield masks
-        except BudgetSpent as spent:
-            search.throw(spent)
-            raise
-        meter.left -= len(masks)
-        meter.note(masks, scores)
-        try:
-            masks = search.send(scores)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-
-def _collect(wanted: Wanted, found: Collection, available: np.ndarray, meter: _Meter) -> Search[None]:
-    most = wanted.max_subsets or len(available)
-    score = wanted.full
-    while True:
-        meter.last = None
-        first = yield from _one(wanted, available, score)
-        members, left_out = yield from prune(first.members, wanted.threshold, len(available))
-        alone = float((yield only(members, len(available))[None])[0])
-        below = bool((left_out < wanted.threshold).all())
-        found.subsets.append(members)
-        found.stacks.append(first.stack)
-        found.certificates.append(
-            Certificate(alone, left_out.tolist(), below, first.bound, len(members) <= first.bound)
-        )
-        available[members] = False
-        meter.last = None
-        if len(found.subsets) >= most:
-            return
-        score = float((yield available[None])[0])
-        if score < wanted.threshold:
-            return
-
-
-def _one(wanted: Wanted, available: np.ndarray, score: float) -> Search[Found]:
-    """Find one subset among the available features with the search that was asked for."""
-    active = available & ~wanted.idle
-    threshold, share = wanted.threshold, wanted.share
+def _one(
+    wanted: Wanted, group: Group, available: np.ndarray, idle: np.ndarray, score: np.ndarray
+) -> Search[list[Found]]:
+    """Find one subset of every game among its available features with the search that was asked for."""
+    active = available & ~idle
     if wanted.search == "backselect":
-        return (yield from by_back_select(available, wanted.idle, threshold, score))
+        return (yield from by_back_select(group, available, idle, score))
     if wanted.search == "batched":
-        return (yield from by_batches(active, threshold, share or SHARE))
+        return (yield from by_batches(group, active, wanted.share or SHARE, LAST, wanted.place))
     if wanted.search in ("greedy", "ranked"):
-        how: Callable[..., Search[Found | None]] = forward if wanted.search == "greedy" else by_leave_one_out
-        found = yield from how(active, threshold)
+        how = forward if wanted.search == "greedy" else by_leave_one_out
+        found = yield from how(group, active)
         # only scores that contradict themselves leave nothing: all active features together suffice
-        return found or Found([int(i) for i in np.flatnonzero(active)], [])
-    first = yield from _auto(wanted, available, score)
+        return [
+            one or Found(np.flatnonzero(features).tolist(), [])
+            for one, features in zip(found, active, strict=True)
+        ]
+    first = yield from _auto(wanted, group, available, idle, score)
     if wanted.search == "auto":
         return first
-    members, _ = yield from prune(first.members, threshold, len(available))
+    return (yield from _proven(wanted, group, active, first))
+
+
+def _proven(wanted: Wanted, group: Group, active: np.ndarray, first: list[Found]) -> Search[list[Found]]:
+    """Ask every smaller set than the one that was found, game by game: their chunks are full anyway."""
+    pruned = yield from prune(group, [one.members for one in first], active.shape[1])
     budget = EXACT_BUDGET if wanted.budget is None else wanted.budget
-    better, bound = yield from smallest(active, threshold, len(members), budget)
-    return Found(better or members, first.stack, bound if better is None else len(better))
+    found = []
+    for row, ((members, _), one) in enumerate(zip(pruned, first, strict=True)):
+        alone = group.some(np.array([row]))
+        better, bound = yield from smallest(alone, active[row], len(members), budget)
+        found.append(Found(better or members, one.stack, bound if better is None else len(better)))
+    return found
 
 
-def _auto(wanted: Wanted, available: np.ndarray, score: float) -> Search[Found]:
+def _auto(
+    wanted: Wanted, group: Group, available: np.ndarray, idle: np.ndarray, score: np.ndarray
+) -> Search[list[Found]]:
     """Choose by the number of features in play: BackSelect, small steps and forward greedy, large steps."""
-    active = available & ~wanted.idle
-    count = int(active.sum())
-    if count <= FEW:
-        return (yield from by_back_select(available, wanted.idle, wanted.threshold, score))
-    if count > MANY:
-        return (yield from by_batches(active, wanted.threshold, wanted.share or SHARE, LAST))
-    back = yield from by_batches(active, wanted.threshold, wanted.share or SMALL_SHARE, SMALL_LAST)
-    ahead = yield from forward(active, wanted.threshold, most=max(1, len(back.members) - 1))
-    if ahead is not None and len(ahead.members) < len(back.members):
-        return ahead
-    # forward greedy asked every single feature before it gave up
-    return Found(back.members, back.stack, min(2, len(back.members)))
+    active = available & ~idle
+    counts = active.sum(axis=1)
+    found: dict[int, Found] = {}
+    few, wide = np.flatnonzero(counts <= FEW), np.flatnonzero(counts > MANY)
+    if len(few):
+        back = yield from by_back_select(group.some(few), available[few], idle[few], score[few])
+        found |= zip(few.tolist(), back, strict=True)
+    if len(wide):
+        share = wanted.share or SHARE
+        back = yield from by_batches(group.some(wide), active[wide], share, LAST, wanted.place)
+        found |= zip(wide.tolist(), back, strict=True)
+    between = np.flatnonzero((counts > FEW) & (counts <= MANY))
+    if len(between):
+        both = yield from _both_ways(group.some(between), active[between], wanted.share or SMALL_SHARE)
+        found |= zip(between.tolist(), both, strict=True)
+    return [found[row] for row in range(len(active))]
+
+
+def _both_ways(group: Group, active: np.ndarray, share: float) -> Search[list[Found]]:
+    """Small steps backwards, then forward greedy as long as it can end with fewer."""
+    back = yield from by_batches(group, active, share, SMALL_LAST)
+    most = np.array([max(1, len(one.members) - 1) for one in back])
+    ahead = yield from forward(group, active, most)
+    return [
+        more
+        if more is not None and len(more.members) < len(one.members)
+        # forward greedy asked every single feature before it gave up
+        else Found(one.members, one.stack, min(2, len(one.members)))
+        for one, more in zip(back, ahead, strict=True)
+    ]
 
 
 def budget_for(search: str, in_play: int, budget: int | None) -> int | None:

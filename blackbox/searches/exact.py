@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 from math import comb
 
 import numpy as np
 
-from blackbox.searches.steps import Search
+from blackbox.searches.steps import Ask, Group, Search
 
 CHUNK = 4096
 
 
-def smallest(
-    kept: np.ndarray, threshold: float, below: int, most: int
-) -> Search[tuple[list[int] | None, int]]:
+def smallest(group: Group, kept: np.ndarray, below: int, most: float) -> Search[tuple[list[int] | None, int]]:
     """Look for a sufficient set of fewer than ``below`` features, smallest first.
 
     A score need not rise with the features kept, so no set can be skipped because of another one;
@@ -23,7 +21,8 @@ def smallest(
 
     Parameters
     ----------
-    kept : Bool[np.ndarray, "d"], the features to choose from. most : candidates that may be asked.
+    group : one game. kept : Bool[np.ndarray, "d"], the features to choose from. most : candidates
+        that may be asked.
 
     Returns
     -------
@@ -37,14 +36,16 @@ def smallest(
             return None, size
         for sets in _chunks(features, size):
             masks = np.zeros((len(sets), len(kept)), dtype=bool)
-            masks[np.arange(len(sets))[:, None], sets] = True
-            scores = yield masks
-            if (scores >= threshold).any():
-                return [int(i) for i in sets[int(np.argmax(scores >= threshold))]], size
+            np.put_along_axis(masks, sets, True, axis=1)
+            scores = yield Ask(masks, np.repeat(group.numbers, len(sets)))
+            if not group.playing.any():
+                return None, size
+            if (scores >= group.threshold).any():
+                return [int(i) for i in sets[int(np.argmax(scores >= group.threshold))]], size
     return None, below
 
 
 def _chunks(features: np.ndarray, size: int) -> Iterator[np.ndarray]:
     every = combinations(features.tolist(), size)
-    while chunk := list(islice(every, CHUNK)):
-        yield np.array(chunk, dtype=np.int64)
+    while len(chunk := np.fromiter(chain.from_iterable(islice(every, CHUNK)), dtype=np.int64)):
+        yield chunk.reshape(-1, size)

@@ -4,75 +4,109 @@ from __future__ import annotations
 
 import numpy as np
 
-from blackbox.searches.steps import Found, Search, only, prefixes, sweep
+from blackbox.searches.steps import CELLS, Ask, Found, Group, Search, only, sweep, table
 
 
-def forward(kept: np.ndarray, threshold: float, most: int | None = None) -> Search[Found | None]:
+def forward(group: Group, kept: np.ndarray, most: np.ndarray | None = None) -> Search[list[Found | None]]:
     """Add the feature that raises the score most until the threshold is reached.
 
     Parameters
     ----------
-    kept : Bool[np.ndarray, "d"], what may be added. most : give up (None) beyond so many members.
+    kept : Bool[np.ndarray, "k d"], what may be added, game by game. most : Int[np.ndarray, "k"],
+        give up (None) beyond so many members.
 
     Returns
     -------
     Members in the order added; the stack is that order undone. ``bound`` is 2 when no single feature
-    suffices, because the first step asked them all. About k n candidates for k members of n.
+    suffices, because the first step asked them all. About m n candidates for m members of n.
     """
-    current = np.zeros(len(kept), dtype=bool)
-    members: list[int] = []
-    scores: list[float] = []
-    while not scores or scores[-1] < threshold:
-        free = np.flatnonzero(kept & ~current)
-        if len(members) == (len(kept) if most is None else most) or len(free) == 0:
-            return None
-        gained = yield from sweep(current, free)
-        best = int(np.argmax(gained))
-        members.append(int(free[best]))
-        scores.append(float(gained[best]))
-        current[free[best]] = True
-    after = [np.nan, *scores[:-1]]
-    stack = [(m, s) for m, s in zip(members[::-1], after[::-1], strict=True) if s == s]
+    most = kept.sum(axis=1) if most is None else np.minimum(most, kept.sum(axis=1))
+    current, free = np.zeros(kept.shape, dtype=bool), kept.copy()
+    order: list[list[int]] = [[] for _ in kept]
+    scores: list[list[float]] = [[] for _ in kept]
+    going, size = np.flatnonzero(most > 0), 0
+    while len(going):
+        which, features = np.nonzero(free[going])
+        gained = yield from sweep(group.some(going), current[going], which, features)
+        gains = table((len(going), kept.shape[1]), which, features, gained)
+        best = gains.argmax(axis=1)
+        top = gains[np.arange(len(going)), best]
+        current[going, best], free[going, best] = True, False
+        for game, feature, score in zip(going.tolist(), best.tolist(), top.tolist(), strict=True):
+            order[game].append(feature)
+            scores[game].append(score)
+        size += 1
+        short = (top < group.threshold[going]) & group.some(going).playing
+        going = going[short & (most[going] > size)]
+    return [_added(*one) for one in zip(order, scores, group.threshold.tolist(), strict=True)]
+
+
+def _added(members: list[int], scores: list[float], threshold: float) -> Found | None:
+    if not scores or scores[-1] < threshold:
+        return None
+    # without the first member nothing is left, whose score this search never asks
+    stack = list(zip(members[:0:-1], scores[-2::-1], strict=True))
     return Found(members, stack, bound=min(2, len(members)))
 
 
-def ranked(kept: np.ndarray, threshold: float, order: np.ndarray) -> Search[list[int] | None]:
-    """Return the shortest prefix of a ranking that reaches the threshold, or None.
+def ranked(group: Group, order: np.ndarray, counts: np.ndarray) -> Search[list[list[int] | None]]:
+    """Return the shortest prefix of every ranking that reaches the threshold, or None.
 
     Parameters
     ----------
-    order : feature numbers, most important first (SIS calls it "sufficient LIME" and the like when
-        the ranking comes from another method).
+    order : Int[np.ndarray, "k d"], feature numbers, most important first (SIS calls it "sufficient
+        LIME" and the like when the ranking comes from another method). counts : Int[np.ndarray, "k"],
+        how many of them are in the ranking.
     """
-    counts = list(range(1, len(order) + 1))
-    for number, masks in enumerate(prefixes(np.zeros(len(kept), dtype=bool), order, counts)):
-        scores = yield masks
-        if (scores >= threshold).any():
-            first = number * len(masks) + int(np.argmax(scores >= threshold))
-            return [int(feature) for feature in order[: first + 1]]
-    return None
+    d = order.shape[1]
+    rank = np.argsort(order, axis=1)
+    found = np.zeros(len(order), dtype=np.int64)
+    going, start = np.flatnonzero(counts > 0), 0
+    while len(going):
+        step = max(1, CELLS // (d * len(going)))
+        sizes = np.arange(start + 1, min(start + step, int(counts[going].max())) + 1)
+        which, place = np.nonzero(sizes <= counts[going][:, None])
+        masks = rank[going][which] < sizes[place][:, None]
+        scores = yield Ask(masks, group.numbers[going[which]])
+        passing = table((len(going), len(sizes)), which, place, scores) >= group.threshold[going][:, None]
+        done = passing.any(axis=1)
+        found[going[done]] = sizes[passing[done].argmax(axis=1)]
+        start = int(sizes[-1])
+        going = going[~done & (counts[going] > start) & group.some(going).playing]
+    return [one[:size].tolist() if size else None for one, size in zip(order, found.tolist(), strict=True)]
 
 
-def by_leave_one_out(kept: np.ndarray, threshold: float) -> Search[Found | None]:
+def by_leave_one_out(group: Group, kept: np.ndarray) -> Search[list[Found | None]]:
     """Rank by what each feature's loss costs, then take the shortest sufficient prefix: 2 n candidates."""
-    candidates = np.flatnonzero(kept)
-    lost = yield from sweep(kept, candidates)
-    order = candidates[np.argsort(lost, kind="stable")]
-    members = yield from ranked(kept, threshold, order)
-    return None if members is None else Found(members, [])
+    rows, features = np.nonzero(kept)
+    lost = yield from sweep(group, kept, rows, features)
+    order = np.argsort(-table(kept.shape, rows, features, -lost), axis=1, kind="stable")
+    members = yield from ranked(group, order, kept.sum(axis=1))
+    return [None if some is None else Found(some, []) for some in members]
 
 
-def prune(members: list[int], threshold: float, d: int) -> Search[tuple[list[int], np.ndarray]]:
+def prune(group: Group, members: list[list[int]], d: int) -> Search[list[tuple[list[int], list[float]]]]:
     """Drop members while the rest still reaches the threshold, the least missed one first.
 
     Returns
     -------
-    The members left, in their order, and the score with each of them left out in turn: all below
-    the threshold, so the subset is irreducible (which does not make it the smallest there is).
+    Per game the members left, in their order, and the score with each of them left out in turn: all
+    below the threshold, so the subset is irreducible (which does not make it the smallest there is).
     """
-    while True:
-        scores = yield from sweep(only(members, d), np.array(members, dtype=np.int64))
-        best = int(np.argmax(scores))
-        if len(members) == 1 or scores[best] < threshold:
-            return members, scores
-        members = [member for place, member in enumerate(members) if place != best]
+    members = list(members)
+    left_out: list[list[float]] = [[] for _ in members]
+    going = np.flatnonzero([len(some) > 0 for some in members])
+    while len(going):
+        some = [members[game] for game in going]
+        sizes = np.array([len(one) for one in some])
+        rows = np.repeat(np.arange(len(going)), sizes)
+        flat = yield from sweep(group.some(going), only(some, d), rows, np.concatenate(some))
+        again = []
+        for game, part in zip(going.tolist(), np.split(flat, np.cumsum(sizes)[:-1]), strict=True):
+            left_out[game] = part.tolist()
+            best = int(part.argmax())
+            if len(part) > 1 and part[best] >= group.threshold[game]:
+                members[game] = members[game][:best] + members[game][best + 1 :]
+                again.append(game)
+        going = np.array(again, dtype=np.int64)
+    return list(zip(members, left_out, strict=True))

@@ -1,18 +1,28 @@
-"""What every search is made of: sweeps of single changes, the order found, and what is handed back."""
+"""What every search is made of: games played as arrays, sweeps of single changes, what is handed back."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
 
-Search = Generator[np.ndarray, np.ndarray, T]
-"""Yields Bool[np.ndarray, "n d"], receives Float[np.ndarray, "n"], returns what it found."""
+
+@dataclass(frozen=True)
+class Ask:
+    """Masks to be scored: Bool[np.ndarray, "n d"], and the game that each belongs to, ascending."""
+
+    masks: np.ndarray
+    games: np.ndarray
+
+
+Search = Generator[Ask, np.ndarray, T]
+"""Yields masks of any number of games, receives Float[np.ndarray, "n"], returns what it found.
+
+A game that has ended early (its budget is spent, its model failed) is answered with -inf from then on."""
 
 Stack = list[tuple[int, float]]
 """(feature, score after its removal), in the order of removal."""
@@ -34,57 +44,90 @@ class Found:
     bound: int = 1
 
 
-def sweep(mask: np.ndarray, groups: Sequence[np.ndarray] | np.ndarray) -> Search[np.ndarray]:
-    """Score ``mask`` with each group of features flipped in turn, chunk by chunk.
+@dataclass(frozen=True)
+class Group:
+    """Games with equally many features, played as arrays so that a step costs the same for one and for many.
+
+    numbers : Int[np.ndarray, "k"], ascending; threshold : Float[np.ndarray, "k"]. out : which of all
+    games have ended early, by number; it changes while they are played.
+    """
+
+    numbers: np.ndarray
+    threshold: np.ndarray
+    out: np.ndarray
+
+    @classmethod
+    def of(cls, thresholds: Sequence[float]) -> Group:
+        """Number games from 0."""
+        count = len(thresholds)
+        return cls(np.arange(count), np.array(thresholds, dtype=float), np.zeros(count, dtype=bool))
+
+    def some(self, rows: np.ndarray) -> Group:
+        """Return the games at these positions."""
+        return Group(self.numbers[rows], self.threshold[rows], self.out)
+
+    @property
+    def playing(self) -> np.ndarray:
+        """Return Bool[np.ndarray, "k"]: the games that have not ended early."""
+        return np.asarray(~self.out[self.numbers])
+
+
+def sweep(group: Group, masks: np.ndarray, rows: np.ndarray, features: np.ndarray) -> Search[np.ndarray]:
+    """Score masks with one feature flipped each, chunk by chunk.
 
     Parameters
     ----------
-    mask : Bool[np.ndarray, "d"]. groups : feature numbers, or one array of them per change.
+    masks : Bool[np.ndarray, "k d"], one per game. rows, features : Int[np.ndarray, "n"], which mask
+        and what is flipped in it; rows ascend.
 
     Returns
     -------
-    Float[np.ndarray, "len(groups)"]
+    Float[np.ndarray, "n"]
     """
-    step = max(1, CELLS // len(mask))
-    if len(groups) <= step:
-        return (yield _flipped(mask, groups)) if len(groups) else np.zeros(0)
-    scores = []
-    for start in range(0, len(groups), step):
-        part = yield _flipped(mask, groups[start : start + step])
-        scores.append(part)
-    return np.concatenate(scores)
+    d = masks.shape[1]
 
-
-def _flipped(mask: np.ndarray, groups: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    masks = np.empty((len(groups), len(mask)), dtype=bool)
-    masks[:] = mask
-    if isinstance(groups, np.ndarray):
+    def flipped(start: int, stop: int) -> np.ndarray:
+        some: np.ndarray = masks[rows[start:stop]]
         # one feature per row: its place in the flattened masks
-        masks.reshape(-1)[groups + _starts(len(groups), len(mask))] = ~mask[groups]
-    else:
-        for row, group in zip(masks, groups, strict=True):
-            row[group] ^= True
+        some.reshape(-1)[features[start:stop] + np.arange(0, len(some) * d, d)] ^= True
+        return some
+
+    return (yield from in_chunks(group, rows, d, flipped))
+
+
+def in_chunks(
+    group: Group, rows: np.ndarray, d: int, make: Callable[[int, int], np.ndarray]
+) -> Search[np.ndarray]:
+    """Score masks that are made a few mebibytes at a time.
+
+    Parameters
+    ----------
+    rows : Int[np.ndarray, "n"], which game of the group every mask belongs to. make : from, to ->
+        these masks.
+
+    Returns
+    -------
+    Float[np.ndarray, "n"]
+    """
+    step = max(1, CELLS // d)
+    scores: list[np.ndarray] = []
+    for start in range(0, len(rows), step):
+        stop = min(start + step, len(rows))
+        part = yield Ask(make(start, stop), group.numbers[rows[start:stop]])
+        scores.append(part)
+    return np.concatenate(scores) if len(scores) != 1 else scores[0]
+
+
+def table(shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Put scores in their places, -inf where nothing was asked."""
+    full = np.full(shape, -np.inf)
+    full[rows, columns] = scores
+    return full
+
+
+def only(members: Sequence[Sequence[int]], d: int) -> np.ndarray:
+    """Return Bool[np.ndarray, "k d"], masks with only these features kept."""
+    masks = np.zeros((len(members), d), dtype=bool)
+    for mask, some in zip(masks, members, strict=True):
+        mask[np.asarray(some, dtype=np.int64)] = True
     return masks
-
-
-@lru_cache(maxsize=256)
-def _starts(count: int, d: int) -> np.ndarray:
-    """Where each of ``count`` rows of ``d`` cells starts; the same few are needed at every step."""
-    return np.arange(0, count * d, d)
-
-
-def only(members: Sequence[int] | np.ndarray, d: int) -> np.ndarray:
-    """Return Bool[np.ndarray, "d"] with only these features kept."""
-    mask = np.zeros(d, dtype=bool)
-    mask[np.asarray(members, dtype=np.int64)] = True
-    return mask
-
-
-def prefixes(mask: np.ndarray, order: np.ndarray, counts: Sequence[int]) -> Iterator[np.ndarray]:
-    """Yield chunks of masks in which the first so many features of an order are flipped."""
-    step = max(1, CELLS // len(mask))
-    for start in range(0, len(counts), step):
-        masks = np.repeat(mask[None], len(counts[start : start + step]), axis=0)
-        for row, count in zip(masks, counts[start : start + step], strict=True):
-            row[order[:count]] ^= True
-        yield masks

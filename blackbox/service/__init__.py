@@ -1,0 +1,1 @@
+"""The explainer as a service: HTTP routes that decode, call and encode. Needs the extra ``serve``."""

@@ -1,0 +1,117 @@
+"""Endpoints from the command line and from a plan: the same verbs, the bill on stderr, nothing secret written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from endpoints import Endpoint, serving
+from test_cli import run
+
+import blackbox as bb
+from blackbox.errors import RequestError
+
+CREDIT = Path(__file__).parents[1] / "sample_models" / "credit"
+TOKEN = "hunter2-0123456789"
+
+
+@pytest.fixture(scope="module")
+def credit():
+    local = bb.open_model(CREDIT / "credit.onnx", device="cpu")
+    answer = Endpoint(
+        lambda x: {"probabilities": local.predict({"applicant": x.astype(np.float32)})["probabilities"]},
+        [("applicant", "FP32", [-1, 27])], [("probabilities", "FP32", [-1, 2])],
+    )  # fmt: skip
+    with serving(answer) as served:
+        yield served
+
+
+def question(url, *arguments):
+    return run("explain", url, "--input", CREDIT / "applicants.csv", "--background", CREDIT / "background.csv",
+               "--id", "applicant", "--row", "A-003", "--target", "1", "--method", "occlusion", *arguments)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v2/models/credit", "/v1/models/credit", "/invocations"])
+def test_explain_says_what_the_file_says_and_what_it_cost(credit, path):
+    found = question(credit.url + path, "--json", "-")
+    here = question(CREDIT / "credit.onnx", "--json", "-")
+    theirs, ours = (bb.Explanation.from_json(result.stdout) for result in (found, here))
+    np.testing.assert_allclose(theirs.values, ours.values, atol=1e-5)
+    assert theirs.rows == ours.rows
+    assert f"asked {credit.url}{path}: {theirs.rows:,} rows in " in found.stderr
+    assert "asked " not in here.stderr
+
+
+def test_inspect_shows_an_endpoint(credit):
+    shown = run("inspect", credit.url + "/v2/models/credit").stdout
+    for word in ("endpoint", "applicant", "probabilities", "fake 1.0 over v2", "unknown: the model's bytes"):
+        assert word in shown
+    assert "file" not in shown
+    facts = json.loads(run("inspect", credit.url + "/v2/models/credit", "--json").stdout)
+    assert facts["protocol"] == "v2"
+    assert facts["sha256"] == {}
+
+
+def test_further_settings_are_given_by_name(credit):
+    options = ("--model-option", "rows_per_request=50", "--model-option", "binary=always")
+    facts = json.loads(run("inspect", credit.url + "/v2/models/credit", "--json", *options).stdout)
+    assert (facts["rows_per_request"], facts["binary"]) == (50, True)
+    with pytest.raises(RequestError, match="Did you mean 'in_flight'"):
+        raise told("inspect", credit.url + "/v2/models/credit", "--model-option", "in_fligt=3")
+    with pytest.raises(RequestError, match="--model-option in_flight=8"):
+        raise told("inspect", credit.url + "/v2/models/credit", "--model-option", "in_flight")
+
+
+def told(*arguments):
+    """The error that a command line ends with."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    return RequestError(" ".join(result.output.split()))
+
+
+def test_a_budget_stops_before_it_is_passed(credit):
+    before = sum(credit.batches)
+    result = question(credit.url + "/v2/models/credit", "--most-rows", 150)
+    assert result.exit_code == 2
+    assert "row budget of 150" in " ".join(result.output.split())
+    assert "asked " in result.stderr
+    assert sum(credit.batches) - before <= 150
+
+
+def plan_for(credit, folder, **model):
+    plan = yaml.safe_load((CREDIT / "audit.yaml").read_text(encoding="utf-8"))
+    plan["model"] = {"path": credit.url + "/v2/models/credit", "classes": ["declined", "approved"], **model}
+    plan["data"] |= {"path": str(CREDIT / "applicants.csv"), "first": 2}
+    plan["background"]["path"] = str(CREDIT / "background.csv")
+    plan["features"]["labels"] = str(CREDIT / "columns.csv")
+    plan["methods"], plan["checks"] = {"occlusion": {}}, ["determinism", "omission"]
+    plan["reasons"] = {"method": "occlusion"}
+    (folder / "audit.yaml").write_text(yaml.safe_dump(plan), encoding="utf-8")
+    return folder / "audit.yaml"
+
+
+def test_an_audit_of_an_endpoint_keeps_its_token_out_of_the_evidence(credit, tmp_path):
+    (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+    plan = plan_for(credit, tmp_path, options={"token_file": "token", "rows_per_request": 64})
+    result = run("audit", plan, "-o", tmp_path / "out")
+    assert result.exit_code in (0, 1), result.output
+    assert credit.headers[-1]["Authorization"] == f"Bearer {TOKEN}"
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) > 3
+    assert not any(TOKEN.encode() in path.read_bytes() for path in written)
+    assert any(credit.url.encode() in path.read_bytes() for path in written)
+
+
+def test_a_digest_of_an_endpoint_cannot_be_demanded(credit, tmp_path):
+    told = run("audit", plan_for(credit, tmp_path, sha256="0" * 64), "-o", tmp_path / "out")
+    assert told.exit_code == 2
+    assert "is unknown" in " ".join(told.output.split())
+
+
+def test_options_of_a_plan_do_not_hide_its_keys(credit, tmp_path):
+    told = run("audit", plan_for(credit, tmp_path, options={"kind": "logits"}), "-o", tmp_path / "out")
+    assert told.exit_code == 2
+    assert "kind is a key of model itself" in " ".join(told.output.split())
