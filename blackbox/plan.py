@@ -274,18 +274,6 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     return plan
 
 
-def missing(plan: Plan, folder: Path) -> RequestError | None:
-    """Return the error for the first file that a plan names and that is not there; None = all are."""
-    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
-    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
-    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
-             "labels": labels, "class names": classes}  # fmt: skip
-    for what, path in named.items():
-        if path is not None and "://" not in path and not (folder / path).exists():
-            return missing_file(folder / path, what)
-    return None
-
-
 def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
     if plan.reasons is not None and plan.reasons.method not in plan.methods:
