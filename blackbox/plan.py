@@ -272,6 +272,13 @@ def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
     if plan.reasons is not None and plan.reasons.method not in plan.methods:
         raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
+    if plan.reasons is not None and plan.reasons.favourable is not None:
+        scale = known_methods.METHODS[plan.reasons.method].scale
+        if scale != "raw" or plan.reasons.method == "sis":
+            raise RequestError(
+                f"reasons: {plan.reasons.method} does not say by how much each feature lowered the score: "
+                "with favourable, take a method that hides features and values each, such as kernelshap."
+            )
     if plan.reasons is not None and plan.reasons.favourable is None:
         for key in ("passing", "codes", "excluded", "background"):
             if getattr(plan.reasons, key) not in (None, {}):
