@@ -35,7 +35,9 @@ class ModelPart(_Strict):
     """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
     read.
 
-    classes : names of the output's columns, or a text file with one name per line. options : further
+    classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
+    forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
     settings of the adapter, such as ``token_env`` of a model behind a URL.
     """
 
@@ -46,9 +48,11 @@ class ModelPart(_Strict):
     select: str | None = None
     kind: str | None = None
     classes: tuple[str, ...] | str = ()
-    batch_size: int | None = None
+    batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
-    options: dict[str, Any] = Field(default={})
+    constants: dict[str, int | float | str | list[Any]] = {}
+    allow_cpu: bool = False
+    options: dict[str, Any] = {}
 
 
 class ImagePart(_Strict):
@@ -213,7 +217,9 @@ class Plan(_Strict):
         for name, check in zip(self.checks, self.parsed_checks(), strict=True):
             own = {field.name: field.default for field in dataclasses.fields(check)}  # type: ignore[arg-type]
             told["checks"][name] = json.loads(json.dumps(own | self.checks[name]))
-        told["model"]["sha256"] = files["model"].get(PurePath(self.model.path).name) or bound(files["model"])
+        if files["model"]:
+            main = files["model"].get(PurePath(self.model.path).name)
+            told["model"]["sha256"] = main or bound(files["model"])
         for role in ("data", "background"):
             if files.get(role):
                 told[role]["sha256"] = bound(files[role])
@@ -257,7 +263,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks"))
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
@@ -266,6 +272,18 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     plan.parsed_checks()
     _refuse_contradictions(plan)
     return plan
+
+
+def missing(plan: Plan, folder: Path) -> RequestError | None:
+    """Return the error for the first file that a plan names and that is not there; None = all are."""
+    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
+    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
+    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
+             "labels": labels, "class names": classes}  # fmt: skip
+    for what, path in named.items():
+        if path is not None and "://" not in path and not (folder / path).exists():
+            return missing_file(folder / path, what)
+    return None
 
 
 def _refuse_contradictions(plan: Plan) -> None:
