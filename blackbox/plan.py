@@ -25,7 +25,7 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
-from blackbox.plan_reasons import ReasonsPart
+from blackbox.plan_reasons import ReasonsPart, check_reasons
 from blackbox.settings import parse
 from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
@@ -276,12 +276,8 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
 
 def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
-    if plan.reasons is not None and plan.reasons.method not in plan.methods:
-        raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
-    if plan.reasons is not None and plan.reasons.favourable is None:
-        for key in ("passing", "codes", "excluded", "background"):
-            if getattr(plan.reasons, key) not in (None, {}):
-                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
+    if plan.reasons is not None:
+        check_reasons(plan.reasons, plan.methods)
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:
