@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from blackbox.errors import BlackboxError, BudgetSpent
 from blackbox.fill import FillMany
 from blackbox.game import Game
+from blackbox.model import Readout
 from blackbox.score import Ledger, forward
 from blackbox.searches.steps import Ask, Search
 
@@ -55,14 +57,14 @@ class Play:
 class _Turn:
     """A play in progress: the masks it waits for, its results, and who has failed.
 
-    columns : Int[np.ndarray, "G"], what every game reads; scales : kinds and scales among them.
+    columns : Int[np.ndarray, "G"], what every game reads; readings : their readouts but for it.
     answered : Int[np.ndarray, "G"], masks scored so far.
     """
 
     play: Play
     many: FillMany | None
     columns: np.ndarray
-    scales: set[tuple[str, str]]
+    readings: set[Readout]
     answered: np.ndarray
     ask: Ask | None = None
     results: list[Any] = field(default_factory=list)
@@ -76,7 +78,7 @@ class _Turn:
             play,
             FillMany.of([game.fill for game in play.games]),
             np.array([readout.indices[0] for readout in readouts]),
-            {(readout.kind, readout.scale) for readout in readouts},
+            {dataclasses.replace(readout, indices=()) for readout in readouts},
             np.zeros(len(play.games), dtype=np.int64),
         )
         turn.advance(None)
@@ -193,7 +195,7 @@ def _pooled(asks: Sequence[tuple[_Turn, Ask]], ledger: Ledger) -> list[np.ndarra
 def _read(asks: Sequence[tuple[_Turn, Ask]], outputs: np.ndarray, count: int) -> np.ndarray:
     """Put outputs on every game's scale, take its column, and average over the background."""
     score = asks[0][0].play.games[0].score
-    if len(set().union(*(turn.scales for turn, _ in asks))) == 1:
+    if len(set().union(*(turn.readings for turn, _ in asks))) == 1:
         columns = np.concatenate([turn.columns[ask.games] for turn, ask in asks])
         read = score.read_each(outputs, columns if count == 1 else np.repeat(columns, count))
     else:
