@@ -61,7 +61,7 @@ class Materials:
     def read_again(self) -> dict[str, dict[str, str]]:
         """Return the digests of the files as they are now."""
         return {
-            role: {_named(path, paths[0].parent): sha256(path) for path in paths} if paths else {}
+            role: {_named(path, paths[0].parent): sha256(path) for path in paths}
             for role, paths in self.files.items()
         }
 
@@ -157,7 +157,8 @@ def _model(
         raise RequestError(
             f"{path} is not the model of the plan: its SHA-256 is {found}, the plan says {part.sha256}."
         )
-    files["model"] = tuple(path.parent / name for name in model.identity.sha256)
+    if not is_url(part.path):
+        files["model"] = tuple(path.parent / name for name in model.identity.sha256)
     return model
 
 

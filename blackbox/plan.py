@@ -36,11 +36,10 @@ class _Strict(BaseModel):
 
 
 class ModelPart(_Strict):
-    """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
-    read.
+    """The model: its file (relative to the plan) or URL, what it must hash to, where it runs, how it is read.
 
     classes : names of the output's columns, or a text file with one name per line. options : further
-    settings of the adapter, such as ``token_env`` of a model behind a URL.
+    settings of the adapter.
     """
 
     path: str
@@ -97,9 +96,8 @@ class DataPart(_Strict):
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
-    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or
-    ``medoids``. most : rows kept at the most, drawn with the plan's seed. sha256 : what the file
-    must hash to.
+    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or ``medoids``. most :
+    rows kept at the most, drawn with the plan's seed. sha256 : what the file must hash to.
     """
 
     path: str | None = None
@@ -224,7 +222,9 @@ class Plan(_Strict):
         for name, check in zip(self.checks, self.parsed_checks(), strict=True):
             own = {field.name: field.default for field in dataclasses.fields(check)}  # type: ignore[arg-type]
             told["checks"][name] = json.loads(json.dumps(own | self.checks[name]))
-        told["model"]["sha256"] = files["model"].get(PurePath(self.model.path).name) or bound(files["model"])
+        if files["model"]:
+            main = files["model"].get(PurePath(self.model.path).name)
+            told["model"]["sha256"] = main or bound(files["model"])
         for role in ("data", "background"):
             if files.get(role):
                 told[role]["sha256"] = bound(files[role])
@@ -252,8 +252,7 @@ def load_plan(path: Path) -> Plan:
     if path.is_dir() or path.suffix.lower() == ".onnx":
         what = "a folder" if path.is_dir() else "a model"
         raise RequestError(f"{path} is {what}, no plan: write one with   blackbox init MODEL --data ROWS.csv")
-    raw = read_yaml(path)
-    return as_plan(raw, str(path))
+    return as_plan(read_yaml(path), str(path))
 
 
 def as_plan(raw: Any, source: str = "The plan") -> Plan:
@@ -277,6 +276,18 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     plan.parsed_checks()
     _refuse_contradictions(plan)
     return plan
+
+
+def missing(plan: Plan, folder: Path) -> RequestError | None:
+    """Return the error for the first file that a plan names and that is not there; None = all are."""
+    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
+    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
+    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
+             "labels": labels, "class names": classes}  # fmt: skip
+    for what, path in named.items():
+        if path is not None and "://" not in path and not (folder / path).exists():
+            return missing_file(folder / path, what)
+    return None
 
 
 def _refuse_contradictions(plan: Plan) -> None:
