@@ -10,9 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictInt,
     StrictStr,
@@ -27,18 +25,18 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
+from blackbox.plan_reasons import ReasonsPart
 from blackbox.settings import parse
+from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelPart(_Strict):
     """The model: its file (relative to the plan) or URL, what it must hash to, where it runs, how it is read.
 
-    classes : names of the output's columns, or a text file with one name per line. options : further
+    classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
+    forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
     settings of the adapter.
     """
 
@@ -49,8 +47,10 @@ class ModelPart(_Strict):
     select: str | None = None
     kind: str | None = None
     classes: tuple[str, ...] | str = ()
-    batch_size: int | None = None
+    batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
+    constants: dict[str, int | float | str | list[Any]] = {}
+    allow_cpu: bool = False
     options: dict[str, Any] = {}
 
 
@@ -114,18 +114,11 @@ class FeaturesPart(_Strict):
     grid : (down, across) patches of a picture. superpixels : about so many regions of a picture.
     """
 
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = Field(default={})
     never_hidden: tuple[str, ...] = ()
-    labels: dict[str, str] | str = {}
+    labels: dict[str, str] | str = Field(default={})
     grid: tuple[int, int] | None = None
     superpixels: int | None = Field(default=None, ge=1)
-
-
-class ReasonsPart(_Strict):
-    """Principal reasons in words: from which method, and how many in each direction."""
-
-    method: str = "kernelshap"
-    count: int = Field(default=4, ge=1)
 
 
 class BudgetPart(_Strict):
@@ -267,7 +260,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks"))
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
@@ -294,6 +287,10 @@ def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
     if plan.reasons is not None and plan.reasons.method not in plan.methods:
         raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
+    if plan.reasons is not None and plan.reasons.favourable is None:
+        for key in ("passing", "codes", "excluded", "background"):
+            if getattr(plan.reasons, key) not in (None, {}):
+                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:
