@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,17 @@ def test_explain_says_what_the_file_says_and_what_it_cost(credit, path):
     assert before == f"occlusion asks {credit.url}{path} for at most {theirs.rows:,} rows"
     assert after.startswith(f"asked {credit.url}{path}: {theirs.rows:,} rows in ")
     assert "asked " not in here.stderr
+
+
+def test_the_readmes_command_runs_against_a_service(credit):
+    """The README asks its own service; here an endpoint of the same name stands in for it."""
+    readme = (CREDIT.parents[1] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^blackbox explain (http://127\.0\.0\.1:8080/.*)$", readme, flags=re.M)
+    words = shlex.split(line.replace("http://127.0.0.1:8080", credit.url))
+    typed = [CREDIT.parents[1] / word if word.startswith("sample_models") else word for word in words]
+    result = run("explain", *typed)
+    assert result.exit_code == 0, result.output
+    assert "forward rows" in result.stdout
 
 
 def test_inspect_shows_an_endpoint(credit):
@@ -125,6 +137,24 @@ def test_a_dry_run_asks_an_endpoint_for_a_few_rows_only(credit, tmp_path):
     assert result.exit_code == 0, result.output
     assert "forward rows at most" in result.stdout
     assert 0 < sum(credit.batches) - before <= 200
+
+
+@pytest.mark.parametrize("path", ["/v2/models/credit", "/invocations"])
+def test_a_drafted_plan_for_an_endpoint_runs(credit, tmp_path, monkeypatch, path):
+    monkeypatch.setenv("MODEL_TOKEN", TOKEN)
+    plan = tmp_path / "audit.yaml"
+    options = ("--token-env", "MODEL_TOKEN", "--model-option", "timeout=30", "--id", "applicant")
+    run("init", credit.url + path, "--data", CREDIT / "applicants.csv", "-o", plan, *options)
+    written = yaml.safe_load(plan.read_text(encoding="utf-8"))
+    assert written["model"]["path"] == credit.url + path
+    assert written["model"]["options"] == {"timeout": 30, "token_env": "MODEL_TOKEN"}
+    assert "sha256" not in written["model"]
+    written["methods"], written["checks"], written["data"]["first"] = {"occlusion": {}}, ["determinism"], 1
+    written.pop("reasons", None)
+    plan.write_text(yaml.safe_dump(written), encoding="utf-8")
+    result = run("audit", plan, "-o", tmp_path / "out")
+    assert result.exit_code in (0, 1), result.output
+    assert TOKEN not in plan.read_text(encoding="utf-8")
 
 
 def test_a_digest_of_an_endpoint_cannot_be_demanded(credit, tmp_path):
