@@ -28,7 +28,6 @@ def inspect(model: str, device: str, probed: bool, data: Path | None, as_json: b
     facts = describe(opened)
     if probed or data is not None:
         facts["probe"] = _probe(opened, data)
-        terminal.bill(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
