@@ -128,7 +128,7 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
         {
             **found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
             "constants": {constant.tensor.name: constant.facts() for constant in inputs.constants},
-            "weights_shuffled_with": settings.redraw,
+            "weights_shuffled_with": settings.redraw, "session": runtime.facts(session, settings.threads),
         },
     )  # fmt: skip
     fusing = fused.Fusing(path, changed, answer, inputs, limits, used, settings)
