@@ -97,6 +97,7 @@ class Case:
             "model": {
                 "source": identity.source, "sha256": dict(identity.sha256),
                 "runtime": identity.runtime, "device": identity.device,
+                "sandboxed": "sandbox" in identity.facts,
             },
             "output": readout.output,
             "output_kind": readout.kind,

@@ -192,7 +192,7 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
         return source
     if options is not None and not isinstance(options, Mapping):
         raise RequestError(f"options must be a mapping of names to values; got {options!r}.")
-    if isinstance(source, (str, Path)) and "://" not in str(source):
+    if isinstance(source, (str, Path)) and not is_url(str(source)):
         source = located(Path(source))
     opened: Model = _adapter(source).load()(source, device, dict(options or {}))
     return opened

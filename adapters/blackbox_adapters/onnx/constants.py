@@ -75,7 +75,7 @@ def _batch_symbol(asked: Sequence[Tensor]) -> str | None:
 
 def _constant(tensor: Tensor, value: Any, batch: str | None) -> Constant:
     what = f"The constant for input {tensor.name!r}"
-    array = cast(what, tensor.dtype, _read(what, value))
+    array = cast(what, tensor.dtype, read_value(what, value))
     axes = [k for k, size in enumerate(tensor.shape) if isinstance(size, str) and size == batch]
     if array.ndim == 0 and tensor.shape:
         open_axes = [s for k, s in enumerate(tensor.shape) if not isinstance(s, int) and k not in axes]
@@ -93,7 +93,13 @@ def _constant(tensor: Tensor, value: Any, batch: str | None) -> Constant:
     return Constant(tensor, array, axes[0] if axes and array.shape[axes[0]] == 1 else None)
 
 
-def _read(what: str, value: Any) -> Any:
+def read_value(what: str, value: Any) -> Any:
+    """Return a constant's value as it was given, or what the .npy file that it names holds.
+
+    Raises
+    ------
+    RequestError : the file cannot be read.
+    """
     if not isinstance(value, (str, Path)) or not str(value).lower().endswith(".npy"):
         return value
     try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ MOST_BYTES = 2**31 - 2**20
 class Fusing:
     """What a model needs to be asked by masks: its graph, and the sessions made so far."""
 
-    path: Path
+    loading: runtime.Loading
     proto: Any
     answer: Answer
     inputs: Inputs
@@ -83,10 +82,7 @@ class Fusing:
 
     def _is_tensor(self) -> bool:
         """The asked outputs are tensors of floats, class maps counting as the tables they are made from."""
-        kinds = {o.name: o.type.WhichOneof("value") for o in self.proto.graph.output}
-        external = any(tensor.external_data for tensor in self.proto.graph.initializer)
-        tables = all(kinds.get(name) == "tensor_type" or not external for name in self.answer.outputs)
-        return tables and all(self.inputs.dtypes.get(name) in FLOATS for name in self.answer.outputs)
+        return all(self.inputs.dtypes.get(name) in FLOATS for name in self.answer.outputs)
 
     def _session(self, layout: Layout) -> tuple[Any, str]:
         if layout not in self.sessions:
@@ -99,8 +95,8 @@ class Fusing:
             fused, prefix = fuse(model, layout, self.answer.outputs)
             if fused.ByteSize() > MOST_BYTES:
                 raise ModelError("it is too large")
-            threads = self.settings.threads
-            session, used = runtime.start(self.path, self.device, threads, fused.SerializeToString())
+            loading = replace(self.loading, content=fused.SerializeToString())
+            session, used = runtime.start(loading, self.device)
             if used != self.device:
                 raise ModelError(f"it starts on {used}, not on {self.device}")
             self.sessions[layout] = session, prefix

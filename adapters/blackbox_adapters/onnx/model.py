@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,17 @@ from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signat
 from blackbox.settings import parse
 from blackbox_adapters.onnx import fused, graph, pace, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
+from blackbox_adapters.onnx.custom_ops import Library, stage
+from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.redraw import redrawn
 from blackbox_adapters.onnx.running import run
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.signature import Inputs, is_scalar, labelled, read_inputs, read_output
 from blackbox_adapters.onnx.traits import traits
+
+if TYPE_CHECKING:
+    from blackbox_adapters.onnx.sandboxed import SandboxedModel
 
 
 @dataclass(frozen=True)
@@ -60,19 +65,10 @@ class OnnxModel:
 
     def fit(self, x: Rows) -> OnnxModel:
         """Return the model with the rows per run that suit one input."""
-        if self.limits.chosen in (pace.GIVEN, pace.FIXED, pace.BY_PROBE):
-            return self
-        limits = Limits(pace.by_rule(self.signature.inputs, x))
-        # the rule was measured on CPUs; a GPU wants far larger passes, how large only a probe tells
-        if (self.settings.batch_size or ("rule" if self.identity.device == "cpu" else "probe")) == "probe":
-            question = {
-                "sha256": dict(self.identity.sha256), "runtime": self.identity.runtime,
-                "outputs": list(self.answer.outputs), "threads": self.settings.threads,
-            }  # fmt: skip
-            limits = pace.probed(self.predict, limits, x, self.identity.device, question)
+        limits = pace.suited(self, x, self.settings.batch_size, self.settings.threads)
         return self if limits == self.limits else replace(self, limits=limits)
 
-    def randomised(self, rng: np.random.Generator) -> OnnxModel:
+    def randomised(self, rng: np.random.Generator) -> OnnxModel | SandboxedModel:
         """Open the same file with its weights shuffled.
 
         Raises
@@ -91,7 +87,7 @@ class OnnxModel:
         return {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for name, a in rows.items()}
 
 
-def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel:
+def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel | SandboxedModel:
     """Open an ``.onnx`` file; see ``OnnxOptions`` for the options.
 
     Raises
@@ -99,17 +95,52 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     RequestError : unknown option, output or device. ModelError : the file cannot be loaded or used.
     """
     settings = parse(OnnxOptions, options, "an ONNX model")
-    path = Path(source)
     runtime.parse_device(device)
-    runtime.load_runtime()
-    proto = graph.load_graph(path)
-    scan(path, proto)
-    found = graph.facts(path, proto)
-    changed = proto if settings.redraw is None else redrawn(proto, path.parent, settings.redraw)
+    if settings.confined:
+        from blackbox_adapters.onnx.sandboxed import open_sandboxed
+
+        return open_sandboxed(Path(source), device, settings)
+    folder, library = Folder(Path(source)), library_of(settings)
+    opened = open_files(folder, device, settings, library.place if library else None)
+    facts = {**opened.identity.facts, "custom_ops": library.facts() if library else None}
+    identity = replace(opened.identity, source=str(source), sha256=folder.sha256, facts=facts)
+    return replace(opened, identity=identity)
+
+
+def library_of(settings: OnnxOptions) -> Library | None:
+    """Return the library of custom operators that was asked for, read and compared with its digest.
+
+    Raises
+    ------
+    RequestError : it is missing, or another one.
+    """
+    if settings.custom_ops is None or settings.custom_ops_sha256 is None:
+        return None
+    return stage(settings.custom_ops, settings.custom_ops_sha256)
+
+
+def open_files(files: Files, device: str, settings: OnnxOptions, library: str | None = None) -> OnnxModel:
+    """Open a model from its bytes; who hands them out knows where they lie and what they hash to.
+
+    Parameters
+    ----------
+    library : where the runtime finds custom operators; None = there are none, and no model may ask.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``open_onnx``.
+    """
+    version = runtime.load_runtime().__version__
+    content = files.model()
+    proto = graph.parse_graph(content, files.name)
+    weights = scan(proto, files.weights, foreign=library is not None)
+    found = graph.facts(content, proto)
+    changed = proto if settings.redraw is None else redrawn(proto, weights, settings.redraw)
     tables = graph.without_class_maps(changed)
-    if tables is None and changed is not proto:
-        tables = bytes(changed.SerializeToString())
-    session, used = runtime.start(path, device, settings.threads, tables, settings.allow_cpu)
+    if changed is not proto:
+        content, weights = bytes(changed.SerializeToString()), {}
+    loading = runtime.Loading(tables or content, files.name, weights, settings.threads, library)
+    session, used = runtime.start(loading, device, settings.allow_cpu)
     inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])
     outputs = tuple(read_output(node, names) for node in session.get_outputs())
@@ -124,14 +155,15 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     inputs = replace(inputs, dtypes=dtypes)
     limits = _limits(signature, settings, is_scalar(proto, answer.outputs[0]))
     identity = Identity(
-        str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
+        files.name, {}, f"onnxruntime {version}", used,
         {
             **found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
             "constants": {constant.tensor.name: constant.facts() for constant in inputs.constants},
             "weights_shuffled_with": settings.redraw, "session": runtime.facts(session, settings.threads),
         },
     )  # fmt: skip
-    fusing = fused.Fusing(path, changed, answer, inputs, limits, used, settings)
+    kept = loading if used != "cpu" or settings.fuse else replace(loading, content=b"", weights={})
+    fusing = fused.Fusing(kept, changed, answer, inputs, limits, used, settings)
     return OnnxModel(session, answer, inputs, signature, limits, identity, settings, fusing, bends)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from blackbox import cache
 from blackbox.errors import ModelError
-from blackbox.model import Limits, Rows, Tensor
+from blackbox.model import Limits, Model, Rows, Tensor
 
 CELLS_PER_RUN = 262_144
 """Rows per run by rule: so many input cells, a power of two of rows between 4 and 4,096. Measured:
@@ -49,6 +49,26 @@ def by_rule(tensors: Sequence[Tensor], rows: Rows | None = None) -> int:
     )
     power = 2 ** int(np.log2(max(1, CELLS_PER_RUN // max(1, cells))))
     return int(np.clip(power, 4, 4096))
+
+
+def suited(model: Model, x: Rows, batch_size: int | str | None, threads: int | None) -> Limits:
+    """Return the limits that suit one input.
+
+    Parameters
+    ----------
+    x : one value per input, without the batch axis. batch_size, threads : as the model was opened.
+    """
+    if model.limits.chosen in (GIVEN, FIXED, BY_PROBE):
+        return model.limits
+    limits = Limits(by_rule(model.signature.inputs, x))
+    # the rule was measured on CPUs; a GPU wants far larger passes, how large only a probe tells
+    if (batch_size or ("rule" if model.identity.device == "cpu" else "probe")) != "probe":
+        return limits
+    question = {
+        "sha256": dict(model.identity.sha256), "runtime": model.identity.runtime,
+        "output": model.signature.answer, "threads": threads, "sandboxed": "sandbox" in model.identity.facts,
+    }  # fmt: skip
+    return probed(model.predict, limits, x, model.identity.device, question)
 
 
 def probed(
