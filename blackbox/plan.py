@@ -50,9 +50,9 @@ class ModelPart(_Strict):
     classes: tuple[str, ...] | str = ()
     batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
-    constants: dict[str, int | float | str | list[Any]] = {}
+    constants: dict[str, int | float | str | list[Any]] = Field(default_factory=dict)
     allow_cpu: bool = False
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class ImagePart(_Strict):

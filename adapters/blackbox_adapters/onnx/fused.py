@@ -12,7 +12,8 @@ from blackbox.model import Hidden, Hide, Hiding, Limits, Readout
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer
 from blackbox_adapters.onnx.binding import Kept
-from blackbox_adapters.onnx.fusing import OLDEST, Layout, fuse, raise_opset, raised, spreading
+from blackbox_adapters.onnx.fusing import Layout, fuse, spreading
+from blackbox_adapters.onnx.opsets import OLDEST, raise_opset, raised
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.signature import Inputs
 
