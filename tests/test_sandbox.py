@@ -359,7 +359,7 @@ def alive(pid):
 
 PLAN = """
 model: {{path: {model}{extra}}}
-data: {{path: {data}, id: applicant_id, first: 1}}
+data: {{path: {data}, id: applicant, first: 1}}
 methods: [occlusion]
 """
 
