@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from blackbox import api
 from blackbox.case import Case
 from blackbox.checks import Examiner, Finding, Subject
+from blackbox.decisions import Decision, decide
 from blackbox.errors import BlackboxError, BudgetSpent, ModelError
 from blackbox.explanation import Explanation
 from blackbox.materials import Materials
@@ -80,12 +81,17 @@ def examine(
         except BlackboxError as error:
             failures.append(Failure(method_name, error))
     watcher.step(f"{name}: checks")
-    subject = Subject(name, case, explanations, asked, target, plan.seed)
+    decision = _decision(plan, materials, case, explanations, failures)
+    subject = Subject(
+        name, case, explanations, asked, target, plan.seed,
+        tuple(reason.feature for reason in decision.reasons) if decision else (),
+        decision.overlooked if decision else (),
+    )  # fmt: skip
     findings = tuple(_findings(plan, subject, failures))
     case.memories.clear()  # nobody asks this case again, and a memory may hold 128 MiB
     return Examined(
         name, position, _target_name(explanations, target), case, explanations, tuple(failures),
-        findings, _reasons(plan, materials, explanations), ledger.rows, ledger.calls,
+        findings, _reasons(plan, materials, explanations, decision), ledger.rows, ledger.calls,
     )  # fmt: skip
 
 
@@ -110,7 +116,24 @@ def _target_name(explanations: Mapping[str, Explanation], target: Target) -> str
     return next((e.output_names[0] for e in explanations.values()), str(target))
 
 
-def _reasons(plan: Plan, materials: Materials, explanations: Mapping[str, Explanation]) -> Reasons | None:
+def _decision(
+    plan: Plan, materials: Materials, case: Case, explanations: Mapping[str, Explanation],
+    failures: list[Failure],
+) -> Decision | None:  # fmt: skip
+    """State the reasons for an adverse decision; what the method could not answer is a failure."""
+    if materials.rule is None or plan.reasons is None:
+        return None
+    try:
+        return decide(materials.rule, case, explanations.get(plan.reasons.method), plan.seed)
+    except BlackboxError as error:
+        failures.append(Failure("reasons", error))
+        return None
+
+
+def _reasons(
+    plan: Plan, materials: Materials, explanations: Mapping[str, Explanation], decision: Decision | None
+) -> Reasons | None:
     if plan.reasons is None or plan.reasons.method not in explanations:
         return None
-    return principal(explanations[plan.reasons.method], plan.reasons.count, materials.labels)
+    found = principal(explanations[plan.reasons.method], plan.reasons.count, materials.labels)
+    return replace(found, decision=decision.to_dict() if decision else None)

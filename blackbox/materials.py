@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,15 @@ import numpy as np
 
 from blackbox import backgrounds, seeds
 from blackbox.backgrounds import Background
+from blackbox.codes import read_codes
+from blackbox.decisions import Rule
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
 from blackbox.files import bound, sha256
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
+from blackbox.mlmodel import located
 from blackbox.model import Model, fitted, is_url, missing_file, open_model
+from blackbox.populations import Bar, Population, bar_of, select
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
     from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
@@ -29,7 +33,9 @@ FILES = ("token_file", "custom_ops")
 class Materials:
     """Everything that an audit works with.
 
-    labels : column or feature name -> words for people. files : what was read, by its role.
+    labels : column or feature name -> words for people. files : what was read, by its role. rule : how
+    reasons for adverse decisions are stated, where the plan wants them. asked : rows that were asked to
+    gather all this.
     """
 
     model: Model
@@ -37,6 +43,8 @@ class Materials:
     background: Background
     labels: Mapping[str, str]
     files: Mapping[str, tuple[Path, ...]]
+    rule: Rule | None = None
+    asked: int = 0
 
     def positions(self, part: DataPart) -> list[int]:
         """Return the row numbers of the cases that a plan asks about, in its order.
@@ -64,7 +72,7 @@ class Materials:
     def read_again(self) -> dict[str, dict[str, str]]:
         """Return the digests of the files as they are now."""
         return {
-            role: {_named(path, paths[0].parent): sha256(path) for path in paths} if paths else {}
+            role: {_named(path, paths[0].parent): sha256(path) for path in paths}
             for role, paths in self.files.items()
         }
 
@@ -119,7 +127,46 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     _hold("data", plan.data.sha256, data.files)
     model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
-    return Materials(model, data, background, _labels(plan, folder, data, files), files)
+    found = Materials(model, data, background, _labels(plan, folder, data, files), files)
+    return found if plan.reasons is None or plan.reasons.favourable is None else _ruled(plan, folder, found)
+
+
+def _ruled(plan: Plan, folder: Path, found: Materials) -> Materials:
+    """Add how reasons are stated: the code table, the passing score, and whom to compare with."""
+    part, data, files = plan.reasons, found.data, dict(found.files)
+    assert part is not None
+    assert part.favourable is not None
+    features = found.features(plan.features, data.row(0))
+    known = tuple(dict.fromkeys((*features.names, *data.columns)))
+    for name in part.excluded:
+        if name not in known:
+            raise unknown("feature in reasons.excluded:", name, known)
+    codes = None
+    if part.codes is not None:
+        files["codes"] = (folder / part.codes,)
+        codes = read_codes(folder / part.codes, known)
+    first = {name: array[:1] for name, array in data.rows.items()}
+    bar, asked = bar_of(found.model, first, part.favourable, part.passing)
+    population = _population(plan, folder, found, files, bar)
+    method, scale = plan.parsed_methods()[part.method]
+    rule = Rule(method, scale, bar, part.count, codes, part.excluded, population, found.labels)
+    asked += population.rows if population else 0
+    return replace(found, files=files, rule=rule, asked=asked)
+
+
+def _population(
+    plan: Plan, folder: Path, found: Materials, files: dict[str, tuple[Path, ...]], bar: Bar
+) -> Population | None:
+    part = plan.reasons.background if plan.reasons is not None else None
+    if part is None:
+        return None
+    rows = found.data.rows
+    if part.path is not None:
+        spec = DataSpec(columns=found.data.columns or None, image=plan.data.spec().image)
+        read = read_dataset(folder / part.path, found.model.signature, spec)
+        rows, files["applicants"] = read.rows, read.files
+    rng = seeds.generator(plan.seed, "applicants")
+    return select(found.model, rows, bar, part.use, part.within, part.most, rng)
 
 
 def reopened(plan: Plan, folder: Path, device: str) -> Model:
@@ -145,7 +192,7 @@ def _model(
     plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]], rows_per_run: int | None = None
 ) -> Model:
     part = plan.model
-    path = folder / part.path
+    path = folder / part.path if is_url(part.path) else located(folder / part.path)
     source = part.path if is_url(part.path) else path
     classes = part.classes
     if isinstance(classes, str):
@@ -163,7 +210,8 @@ def _model(
         raise RequestError(
             f"{path} is not the model of the plan: its SHA-256 is {found}, the plan says {part.sha256}."
         )
-    files["model"] = tuple(path.parent / name for name in model.identity.sha256)
+    if not is_url(part.path):
+        files["model"] = tuple(path.parent / name for name in model.identity.sha256)
     return model
 
 

@@ -192,7 +192,7 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
         return source
     if options is not None and not isinstance(options, Mapping):
         raise RequestError(f"options must be a mapping of names to values; got {options!r}.")
-    if isinstance(source, (str, Path)) and "://" not in str(source):
+    if isinstance(source, (str, Path)) and not is_url(str(source)):
         source = located(Path(source))
     opened: Model = _adapter(source).load()(source, device, dict(options or {}))
     return opened
@@ -218,7 +218,8 @@ def _adapter(source: object) -> EntryPoint:
     key = "function" if callable(source) else _key(str(source))
     if key in known:
         return known[key]
-    files = ", ".join(f".{name}" for name in sorted(known) if name != "function")
+    names = [f"{name}://" if name.startswith("http") else f".{name}" for name in known if name != "function"]
+    files = ", ".join(sorted(names))
     kind = type(source).__name__ if not isinstance(source, (str, Path)) else f"{str(source)!r}"
     raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
 

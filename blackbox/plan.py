@@ -10,9 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictInt,
     StrictStr,
@@ -27,12 +25,10 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
+from blackbox.plan_reasons import ReasonsPart
 from blackbox.settings import parse
+from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelPart(_Strict):
@@ -122,18 +118,11 @@ class FeaturesPart(_Strict):
     grid : (down, across) patches of a picture. superpixels : about so many regions of a picture.
     """
 
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = Field(default={})
     never_hidden: tuple[str, ...] = ()
-    labels: dict[str, str] | str = {}
+    labels: dict[str, str] | str = Field(default={})
     grid: tuple[int, int] | None = None
     superpixels: int | None = Field(default=None, ge=1)
-
-
-class ReasonsPart(_Strict):
-    """Principal reasons in words: from which method, and how many in each direction."""
-
-    method: str = "kernelshap"
-    count: int = Field(default=4, ge=1)
 
 
 class BudgetPart(_Strict):
@@ -230,7 +219,9 @@ class Plan(_Strict):
         for name, check in zip(self.checks, self.parsed_checks(), strict=True):
             own = {field.name: field.default for field in dataclasses.fields(check)}  # type: ignore[arg-type]
             told["checks"][name] = json.loads(json.dumps(own | self.checks[name]))
-        told["model"]["sha256"] = files["model"].get(PurePath(self.model.path).name) or bound(files["model"])
+        if files["model"]:
+            main = files["model"].get(PurePath(self.model.path).name)
+            told["model"]["sha256"] = main or bound(files["model"])
         for role in ("data", "background"):
             if files.get(role):
                 told[role]["sha256"] = bound(files[role])
@@ -285,10 +276,26 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     return plan
 
 
+def missing(plan: Plan, folder: Path) -> RequestError | None:
+    """Return the error for the first file that a plan names and that is not there; None = all are."""
+    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
+    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
+    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
+             "labels": labels, "class names": classes}  # fmt: skip
+    for what, path in named.items():
+        if path is not None and "://" not in path and not (folder / path).exists():
+            return missing_file(folder / path, what)
+    return None
+
+
 def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
     if plan.reasons is not None and plan.reasons.method not in plan.methods:
         raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
+    if plan.reasons is not None and plan.reasons.favourable is None:
+        for key in ("passing", "codes", "excluded", "background"):
+            if getattr(plan.reasons, key) not in (None, {}):
+                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:

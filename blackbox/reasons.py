@@ -29,12 +29,17 @@ class Reason:
 
 @dataclass(frozen=True)
 class Reasons:
-    """The strongest reasons in each direction, strongest first."""
+    """The strongest reasons in each direction, strongest first.
+
+    decision : the principal reasons for an adverse decision, as ``decisions.Decision.to_dict`` gives them;
+    None where the plan names no favourable output.
+    """
 
     target: str
     method: str
     supporting: tuple[Reason, ...]
     opposing: tuple[Reason, ...]
+    decision: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reasons as plain JSON, with their sentences."""

@@ -25,6 +25,7 @@ from blackbox.canonical import LARGEST, canonical
 from blackbox.checks import Finding
 from blackbox.examination import Examined
 from blackbox.explanation import Explanation
+from blackbox.features import Features
 from blackbox.privacy import Guard, Privacy
 
 SCHEMA = "blackbox.record/1"
@@ -68,7 +69,7 @@ def lines(examined: Examined, number: int, privacy: Privacy, labels: Mapping[str
         "target": examined.target,
     }  # fmt: skip
     guard = privacy.guard(examined.id, examined.case.features.data(examined.case.x), labels)
-    yield canonical(_fit(about | {"kind": "case"} | _case(examined, guard)))
+    yield canonical(_fit(about | {"kind": "case"} | _case(examined, guard, labels)))
     failed = {failure.method: failure.error for failure in examined.failures}
     for method in [*examined.explanations, *failed]:
         one = about | {"method": method}
@@ -80,13 +81,12 @@ def lines(examined: Examined, number: int, privacy: Privacy, labels: Mapping[str
             yield canonical(_fit(one | {"kind": "explanation", "explanation": told}))
 
 
-def _case(examined: Examined, guard: Guard) -> dict[str, Any]:
+def _case(examined: Examined, guard: Guard, labels: Mapping[str, str]) -> dict[str, Any]:
     case, outputs = examined.case, examined.outputs
     names = case.output_names() if len(outputs) else ()
-    features = case.features
     return {
         "input": guard.input(case.x),
-        "features": {"names": list(features.names), "rule": features.rule},
+        "features": _features(case.features, labels),
         "output": {"name": case.model.signature.answer, "names": list(names), "values": outputs.tolist()},
         "predicted": names[int(outputs.argmax())] if len(names) > 1 else None,
         "findings": [guard.said(dataclasses.asdict(finding)) for finding in examined.findings],
@@ -94,6 +94,14 @@ def _case(examined: Examined, guard: Guard) -> dict[str, Any]:
         "rows": examined.rows,
         "calls": examined.calls,
     }
+
+
+def _features(features: Features, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return names, rule and, where people have other words for them, those words."""
+    told: dict[str, Any] = {"names": list(features.names), "rule": features.rule}
+    if any(name in labels for name in features.names):
+        told["labels"] = [labels.get(name, name) for name in features.names]
+    return told
 
 
 def _explanation(explanation: Explanation, guard: Guard) -> dict[str, Any]:

@@ -35,8 +35,13 @@ def study_of(plan: Plan, materials: Materials, folder: Path, ledger: Ledger) -> 
         positions = np.sort(seeds.generator(plan.seed, "study").choice(positions, MOST_ROWS, replace=False))
     rows = {name: array[positions] for name, array in data.rows.items()}
     features = materials.features(plan.features, data.row(int(positions[0])))
+    rule = materials.rule
+    if materials.asked:
+        ledger.spend(materials.asked)
     return Study(
         materials.model, rows, materials.background, features, data.columns,
+        None if rule is None or rule.codes is None else rule.codes.features,
+        {} if rule is None else rule.excluded,
         reopen=partial(reopened, plan, folder), seed=plan.seed, ledger=ledger,
     )  # fmt: skip
 

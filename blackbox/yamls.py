@@ -1,8 +1,13 @@
-"""YAML read strictly: one key once, and no word silently turned into something else."""
+"""YAML read strictly: one key once, and no word silently turned into something else.
+
+PyYAML speaks YAML 1.1, where 012 is ten, 1:30 is ninety and 1e-3 is text. Here the first two are refused and
+the third is a number, as in YAML 1.2.
+"""
 
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,33 @@ class _Strict(yaml.SafeLoader):
                 None, None, f"the key {twice!r} stands twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
+
+
+def _whole(loader: _Strict, node: yaml.ScalarNode) -> Any:
+    """Read a whole number as it is written; refuse 012, 1:30, 0x1f and 0b1."""
+    read = loader.construct_yaml_int(node)
+    return read if re.fullmatch(r"[-+]?(0|[1-9][0-9_]*)", node.value) else _refused(node, read)
+
+
+def _decimal(loader: _Strict, node: yaml.ScalarNode) -> Any:
+    """Read a number as it is written; refuse 1:30.5."""
+    read = loader.construct_yaml_float(node)
+    return _refused(node, read) if ":" in node.value else read
+
+
+def _refused(node: yaml.ScalarNode, read: object) -> None:
+    raise yaml.constructor.ConstructorError(
+        None,
+        None,
+        f"{node.value} would be read as {read}: put it in quotes if a name is meant",
+        node.start_mark,
+    )
+
+
+EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+_Strict.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
+_Strict.add_constructor("tag:yaml.org,2002:int", _whole)
+_Strict.add_constructor("tag:yaml.org,2002:float", _decimal)
 
 
 def read_yaml(path: Path) -> Any:

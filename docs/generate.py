@@ -21,6 +21,7 @@ from blackbox.checks import CHECKS
 from blackbox.cli import cli
 from blackbox.cli.methods import table
 from blackbox.plan import ImagePart, Plan
+from blackbox.plan_reasons import ReferencePart
 from blackbox_adapters.remote import RemoteOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,8 +62,9 @@ def plan_pages() -> str:
         part = next((t for t in (field.annotation, *get_args(field.annotation)) if _is_part(t)), None)
         if part is not None:
             pages += [f"## {name}", "", " ".join((part.__doc__ or "").split()), "", *_keys(name, part)]
-    about = " ".join((ImagePart.__doc__ or "").split())
-    pages += ["## data.image", "", about, "", *_keys("image", ImagePart)]
+    for name, part in {"data.image": ImagePart, "reasons.background": ReferencePart}.items():
+        about = " ".join((part.__doc__ or "").split())
+        pages += [f"## {name}", "", about, "", *_keys(name.partition(".")[2], part)]
     return "\n".join(pages).rstrip() + "\n"
 
 

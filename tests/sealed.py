@@ -38,7 +38,7 @@ def case_part(number, held, values):
     ]
     return {
         "input": {"privacy": "keep", "sha256": hashlib.sha256(repr(held).encode()).hexdigest(), "values": held},
-        "features": {"names": NAMES, "rule": "one feature per column"},
+        "features": {"names": NAMES, "labels": [WORDS[name] for name in NAMES], "rule": "one feature per column"},
         "output": {"name": "probabilities", "names": ["declined", "approved"], "values": [0.625, 0.375]},
         "predicted": "declined",
         "findings": [{"check": "additivity", "case": f"A-{number:03d}", "status": "passed",

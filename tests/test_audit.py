@@ -365,7 +365,7 @@ def test_a_model_with_external_data_is_audited_with_all_its_files(tmp_path, loca
 
 def test_every_target_of_a_list_is_a_case_of_its_own(tmp_path):
     loaded = load_plan(MODELS / "credit" / "audit.yaml")
-    update = {"targets": ("declined", 1), "methods": {"occlusion": {}}, "checks": {},
+    update = {"targets": ("declined", 1), "methods": {"occlusion": {}}, "checks": {}, "reasons": None,
               "data": loaded.data.model_copy(update={"rows": ("A-003", 0)})}  # fmt: skip
     result = bb.audit(loaded.model_copy(update=update), tmp_path / "out", MODELS / "credit")
     assert [(case.id, case.row, case.target) for case in result.cases()] == [

@@ -17,6 +17,7 @@ import pytest
 import sealed
 from click.testing import CliRunner
 
+import blackbox as bb
 from blackbox.canonical import canonical
 from blackbox.cli import Told, cli
 from blackbox.errors import EvidenceError, RequestError
@@ -452,3 +453,44 @@ def test_memory_does_not_grow_with_the_number_of_records(made, tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 100_000  # bytes; the records of the larger one have 4 MB
+
+
+# real audits ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def audited(made, tmp_path_factory):
+    """Two applicants of the credit model, audited by blackbox itself and signed."""
+    folder = tmp_path_factory.mktemp("audited")
+    credit = ROOT / "sample_models" / "credit"
+    told = {
+        "model": {"path": str(credit / "credit.onnx"), "classes": ["approved", "declined"]},
+        "data": {"path": str(credit / "applicants.csv"), "id": "applicant", "first": 2},
+        "background": {"path": str(credit / "background.csv"), "most": 10},
+        "methods": ["occlusion"], "checks": ["determinism"], "reasons": {"method": "occlusion"},
+    }  # fmt: skip
+    bb.audit(told, folder=folder / "bundle")
+    signing.sign(folder / "bundle", made / "auditor.pem")
+    return folder / "bundle"
+
+
+def test_a_real_bundle_holds_for_both_with_its_model_and_data(made, audited):
+    credit = ROOT / "sample_models" / "credit"
+    key = made / "auditor.pub.pem"
+    found = verify(audited, key, credit / "credit.onnx", credit / "applicants.csv")
+    assert (found.problems, found.result) == ((), "PASSED")
+    assert both(audited, key) == ()
+    assert "is not the model" in verify(audited, key, credit / "applicants.csv").problems[0]
+
+
+def test_any_flipped_bit_of_a_real_bundle_is_found_by_both(made, audited, tmp_path):
+    folder = Path(shutil.copytree(audited, tmp_path / "bundle"))
+    draw = random.Random(3)
+    for name in names(folder):
+        before = (folder / name).read_bytes()
+        for _ in range(2):
+            place = draw.randrange(len(before))
+            (folder / name).write_bytes(before[:place] + bytes([before[place] ^ (1 << draw.randrange(8))]) + before[place + 1 :])
+            assert both(folder, made / "auditor.pub.pem"), f"{name} at {place}"
+        (folder / name).write_bytes(before)
+    assert both(folder, made / "auditor.pub.pem") == ()

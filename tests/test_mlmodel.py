@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 
 import numpy as np
@@ -29,6 +30,17 @@ def test_a_folder_that_mlflow_saved_is_its_model(tmp_path):
     assert list(model.identity.sha256) == ["model.onnx"]
     assert run("explain", tmp_path / "m", "--input", ROWS, "--json", "-").exit_code == 0
     assert "model.onnx" in run("inspect", tmp_path / "m").stdout
+
+
+def test_a_plan_may_name_the_folder_and_its_model_s_digest(tmp_path):
+    digest = hashlib.sha256(LINEAR.read_bytes()).hexdigest()
+    model = {"path": str(saved(tmp_path / "m")), "sha256": digest}
+    rows = {"path": str(ROWS)}
+    told = {"model": model, "data": rows, "background": rows, "methods": ["occlusion"], "checks": ["determinism"]}
+    result = bb.audit(told, folder=tmp_path / "out")
+    assert result.manifest["inputs"]["model"] == {"model.onnx": digest}
+    with pytest.raises(RequestError, match="not the model of the plan"):
+        bb.audit(told | {"model": model | {"sha256": "0" * 64}}, folder=tmp_path / "other")
 
 
 @pytest.mark.parametrize(

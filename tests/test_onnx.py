@@ -247,7 +247,7 @@ def test_a_damaged_file_is_the_models_side_and_named(tmp_path, kind):
 def test_a_file_of_another_kind_is_told(tmp_path):
     for name in ("model.pt", "model", "model.onnx.txt"):
         (tmp_path / name).write_bytes(LINEAR.read_bytes())
-        with pytest.raises(ModelError, match=r"known are \.onnx"):
+        with pytest.raises(ModelError, match=r"known are .*\.onnx"):
             bb.open_model(tmp_path / name)
     (tmp_path / "MODEL.ONNX").write_bytes(LINEAR.read_bytes())
     assert bb.open_model(tmp_path / "MODEL.ONNX", device="cpu").identity.device == "cpu"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
-from test_cli import APPLICANTS, CREDIT, LINEAR, MODELS, ROWS, run
+from test_cli import APPLICANTS, CNN, CREDIT, LINEAR, MODELS, ROWS, run
 
 import blackbox as bb
+from blackbox.checks import CHECKS
 from blackbox.errors import RequestError
+from blackbox.inputs import read_table
+from blackbox.inputs.condition import matching
 from blackbox.plan import load_plan
 
 WHOLE = {"model": f"{{path: {LINEAR}}}", "data": f"{{path: {ROWS}}}", "background": f"{{path: {ROWS}}}",
@@ -229,3 +235,114 @@ def test_a_plan_that_does_not_fit_its_files_is_told(load, tmp_path, changed, wor
     with pytest.raises(RequestError) as told:
         bb.audit(load(**{**base, **changed}), tmp_path / "out", tmp_path)
     assert words in str(told.value)
+
+
+NUMBERS = {"012": "read as 10", "1:30": "read as 90", "0x1f": "read as 31", "1:30.5": "read as 90.5"}
+
+
+@pytest.mark.parametrize("written", NUMBERS)
+def test_a_number_that_yaml_reads_otherwise_is_refused(load, written):
+    with pytest.raises(RequestError, match=NUMBERS[written]):
+        load(targets=written)
+    assert load(targets=f"'{written}'").target_list() == [written]
+
+
+def test_an_exponent_without_a_point_is_a_number(load):
+    assert load(checks="{additivity: {tolerance: 1e-3}}").parsed_checks()[0].tolerance == 0.001
+    with pytest.raises(RequestError, match="targets"):
+        load(targets="1e3")
+    with pytest.raises(RequestError, match="rows"):
+        load(data=f"{{path: {ROWS}, rows: [1e0]}}")
+
+
+def test_the_schema_takes_what_is_a_plan_and_refuses_what_is_none(load):
+    import yaml
+    from jsonschema import Draft202012Validator
+
+    from blackbox.schema import plan_schema
+
+    schema = json.loads(run("plan", "schema").stdout)
+    assert schema == plan_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for name in ("credit", "digits"):
+        sample = yaml.safe_load((MODELS / name / "audit.yaml").read_text(encoding="utf-8"))
+        validator.validate(sample)
+    for changed in (
+        {"metods": ["lime"]}, {"methods": {"lime": {"sample": 3}}}, {"methods": ["lyme"]}, {"seed": "x"},
+        {"checks": {"stability": {"least": "much"}}}, {"privacy": "keep it"}, {"budget": {"row": 3}},
+    ):  # fmt: skip
+        assert not validator.is_valid(sample | changed), changed
+
+
+@pytest.mark.parametrize("register", ["methods", "checks"])
+def test_the_schema_knows_every_setting(register):
+    from blackbox.schema import plan_schema
+
+    known = plan_schema()["properties"][register]["anyOf"][0]["properties"]
+    classes = bb.METHODS if register == "methods" else CHECKS
+    assert set(known) == set(classes)
+    for name, cls in classes.items():
+        assert set(known[name]["properties"]) - {"scale"} == {field.name for field in dataclasses.fields(cls)}
+
+
+def test_plan_check_does_not_open_the_model(tmp_path, load, monkeypatch):
+    load()
+    monkeypatch.setattr("blackbox.materials.open_model", None)
+    assert "is a plan" in run("plan", "check", tmp_path / "plan.yaml").stdout
+    load(data="{path: nowhere.csv}")
+    result = run("plan", "check", tmp_path / "plan.yaml")
+    assert result.exit_code == 2
+    assert "nowhere.csv" in result.stderr
+
+
+CONDITIONS = {
+    "x0 < 3": [0, 1], "x0 >= 3": [2], "x0 == 1": [0], "not x0 == 1": [1, 2], "1 < x0 <= 3": [1, 2],
+    "region == 'north'": [0, 2], "region in ['south', 'west']": [1], "region not in ['south']": [0, 2],
+    "x0 > x1": [2], "(x0 < 3 and region == 'south') or x1 == 0.5": [1, 2], "`the id` == 'b'": [1], "x1 > -1": [0, 1, 2],
+    "id2 == '007'": [0],
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "t.csv").write_text("the id,region,x0,x1,id2\na,north,1,2,007\nb,south,2,2,08\nc,north,3,0.5,x\n")
+    return read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_chooses_rows(table, condition):
+    assert list(matching(table, condition)) == CONDITIONS[condition]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["", "x0", "x0 < ", "__import__('os').system('ls')", "x0.real > 1", "x0[0] > 1", "(lambda: 1)() > x0", "x0 + 1 > 2",
+     "1 < 2", "x0 < True", "x0 in x1", "x0 < [1]", "'a' == 'a'", "x0 = 1", "x0 == f'{x1}'", "x0 < 1j", "x0 is 1",
+     "[x for x in y]", "x0 < 1; x1", "(" * 500 + "x0 < 1" + ")" * 500, "x0 < 1 or " * 400 + "x1 < 1"],
+)  # fmt: skip
+def test_what_is_no_condition_is_refused_when_the_plan_is_read(load, condition):
+    with pytest.raises(RequestError, match=r"condition|characters"):
+        load(data=f"{{path: {ROWS}, where: {json.dumps(condition)}}}")
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [("x9 > 1", "Did you mean"), ("region < 3", "'north'"), ("x0 > 99", "No row"), ("id2 > 1", "'x'")],
+)
+def test_a_condition_that_does_not_fit_the_table_is_told(table, condition, words):
+    with pytest.raises(RequestError, match=words):
+        matching(table, condition)
+
+
+def test_a_plan_asks_about_the_rows_that_fulfil_its_condition(load, tmp_path):
+    (tmp_path / "ids.csv").write_text("id,kind,x0,x1,x2,x3\na,u,1,2,3,4\nb,v,5,6,7,8\nc,u,9,9,9,9\nd,u,1,1,1,1\n")
+    path = tmp_path / "ids.csv"
+    chosen = load(data=f"{{path: {path}, id: id, where: \"kind == 'u'\", first: 2}}")
+    assert [case.id for case in bb.audit(chosen, tmp_path / "out").cases()] == ["a", "c"]
+    named = load(data=f"{{path: {path}, id: id, where: \"kind == 'u'\", rows: [d, b]}}")
+    assert [(case.id, case.row) for case in bb.audit(named, tmp_path / "named").cases()] == [("d", 3)]
+    arrays = f"{{path: {MODELS / 'digits' / 'digits.npy'}, where: 'a > 1'}}"
+    unnamed = load(model=f"{{path: {CNN}}}", data=arrays, background="{}")
+    with pytest.raises(RequestError, match="named columns"):
+        bb.audit(unnamed, tmp_path / "no")

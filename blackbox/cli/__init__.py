@@ -18,7 +18,9 @@ from blackbox.cli.init import init
 from blackbox.cli.inspect import inspect
 from blackbox.cli.keygen import keygen
 from blackbox.cli.methods import methods
+from blackbox.cli.plan import plan
 from blackbox.cli.receipt import receipt
+from blackbox.cli.replay import replay
 from blackbox.cli.serve import serve
 from blackbox.cli.sign import sign
 from blackbox.cli.sis_profile import sis_profile
@@ -77,7 +79,9 @@ for verb in (
     compare,
     hessian_impact,
     init,
+    plan,
     audit,
+    replay,
     keygen,
     sign,
     verify,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox.cli import terminal
+from blackbox.model import is_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,11 +30,12 @@ STYLES = {"passed": "green", "warned": "yellow", "failed": "red", "skipped": "di
               help="Processes; the result does not depend on it. Mind model.threads.")  # fmt: skip
 @click.option("--baseline", type=click.Path(path_type=Path), help="Earlier audit to compare with.")
 @click.option("--fresh", is_flag=True, help="Delete what an interrupted audit left, and start anew.")
+@click.option("--dry-run", is_flag=True, help="Forecast rows, time and memory; only a probe is spent.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table.")
 @click.pass_context
 def audit(
     context: click.Context, plan: Path, folder: Path | None, workers: int, baseline: Path | None, fresh: bool,
-    as_json: bool,
+    dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Play a PLAN and write a bundle: report.html, records, tables, findings, and a manifest of digests.
 
@@ -45,6 +47,9 @@ def audit(
     """
     from blackbox import auditing
 
+    if dry_run:
+        _forecast(plan, workers, as_json)
+        return
     target = auditing.target_of(plan, folder)
     try:
         with terminal.progress("opening") as watcher:
@@ -56,6 +61,8 @@ def audit(
         _print_json(result.summary())
     else:
         _show(terminal.out(), result, auditing.load_plan(plan))
+    if is_url(source := auditing.load_plan(plan).model.path):
+        click.echo(f"asked {source}: {result.rows:,} rows", err=True)
     context.exit(0 if result.passed else 1)
 
 
@@ -63,6 +70,18 @@ def _print_json(told: object) -> None:
     import json
 
     click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+
+
+def _forecast(plan: Path, workers: int, as_json: bool) -> None:
+    from blackbox.forecast import forecast
+    from blackbox.plan import load_plan
+
+    found = forecast(load_plan(plan), plan.parent)
+    if as_json:
+        _print_json(found.to_dict(workers))
+        return
+    for line in found.lines(workers):
+        click.echo(line)
 
 
 def _stopped(target: Path) -> None:

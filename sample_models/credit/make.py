@@ -36,6 +36,25 @@ GROUPS = {
 GROUP_OF = {name: group for group, members in GROUPS.items() for name in members}
 PROTECTED = ["sex_female", "age"]
 
+# feature, code, text, direction; a notice speaks only of what hurts, so every text is of the hurting side
+CODES = [
+    ("income", "R01", "Income is low for the credit asked for", "low"),
+    ("loan_amount", "R02", "The amount asked for is high", "high"),
+    ("term_months", "R03", "The term asked for is long", "high"),
+    ("debt_to_income", "R04", "Existing debt payments are high relative to income", "high"),
+    ("employment_years", "R05", "Time with the present employer is short", "low"),
+    ("credit_history_years", "R06", "The credit history is short", "low"),
+    ("late_payments_24m", "R07", "Payments were late in the last 24 months", "high"),
+    ("credit_utilisation", "R08", "A large share of the credit limit is in use", "high"),
+    ("savings", "R09", "Savings are low", "low"),
+    ("checking_balance", "R10", "The balance of the checking account is low", "low"),
+    ("recent_inquiries", "R11", "There were many credit inquiries in the last 6 months", "high"),
+    ("open_accounts", "R12", "The number of open credit accounts", "any"),
+    ("purpose", "R13", "The purpose of the loan", "any"),
+    ("housing", "R14", "The housing situation", "any"),
+    ("region", "R15", "The region of residence", "any"),
+]
+
 # column: (plain-language label, unit)
 LABELS = {
     "age": ("Age of the applicant", "years"),
@@ -353,7 +372,9 @@ def main() -> None:
     facts["applicants_p_approved"] = dict(zip(applicants["applicant"], p.round(4), strict=True))
     write_csv(applicants, out / "applicants.csv")
     write_csv(seen.sample(100, random_state=SEED), out / "background.csv")
+    write_csv(seen.sample(600, random_state=SEED + 3), out / "population.csv")
     write_csv(column_table(), out / "columns.csv")
+    write_csv(pd.DataFrame(CODES, columns=["feature", "code", "text", "direction"]), out / "codes.csv")
     (out / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
     shown = ("accuracy", "accuracy_of_rule", "approval_rate", "correlated_pair", "model_sex_female")
     shown += ("model_mean_slope_per_sd", "model_group_effects", "model_shuffle_influence")

@@ -25,7 +25,8 @@ class OnnxOptions:
     kind : what it holds, ``probabilities``, ``logits``, ``values`` or ``embedding`` (the score is then
         the cosine similarity to the input's own output); None = observed.
     batch_size : rows per forward pass, ``probe`` (the fastest of three sizes, tried once per model and
-        device and remembered) or ``rule`` (from the size of one row); None = ``rule``.
+        device and remembered) or ``rule`` (from the size of one row); None = ``rule`` on a CPU, where it
+        was measured, ``probe`` on a GPU.
     threads : of ONNX Runtime within one pass; None = its own default, one per core.
     constants : input name -> value (number, text, list or .npy file) that every pass gets; such inputs
         are not explained. Optional inputs stay out unless they are named here.

@@ -61,7 +61,8 @@ def suited(model: Model, x: Rows, batch_size: int | str | None, threads: int | N
     if model.limits.chosen in (GIVEN, FIXED, BY_PROBE):
         return model.limits
     limits = Limits(by_rule(model.signature.inputs, x))
-    if batch_size != "probe":
+    # the rule was measured on CPUs; a GPU wants far larger passes, how large only a probe tells
+    if (batch_size or ("rule" if model.identity.device == "cpu" else "probe")) != "probe":
         return limits
     question = {
         "sha256": dict(model.identity.sha256), "runtime": model.identity.runtime,

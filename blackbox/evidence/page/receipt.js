@@ -153,12 +153,13 @@ function why(record, explanations) {
 
 function told(record) {
   const part = [make("h2", {}, "What the system was told about you")], values = record.input.values;
+  const items = record.features.labels || record.features.names;
   if (!values) {
     const rule = record.input.privacy === "hash" ? "only as digests: whoever holds the original values can show that they are these" : "not at all";
-    return [...part, make("p", {}, `The values themselves are kept in the record ${rule}. The system was told these ${record.features.names.length} things: ${record.features.names.join(", ")}.`)];
+    return [...part, make("p", {}, `The values themselves are kept in the record ${rule}. The system was told these ${items.length} things: ${items.join(", ")}.`)];
   }
   const body = make("tbody");
-  record.features.names.forEach((name, k) => body.append(make("tr", {}, make("td", {}, name), make("td", { class: "number" }, tidy(values[k])))));
+  items.forEach((name, k) => body.append(make("tr", {}, make("td", {}, name), make("td", { class: "number" }, tidy(values[k])))));
   const table = make("table", {}, make("thead", {}, make("tr", {}, make("th", {}, "Item"), make("th", { class: "number" }, "Value"))), body);
   if (values.length <= 30) return [...part, make("p", {}, "Tell the organisation that decided if any of this is wrong."), table];
   return [...part, make("details", {}, make("summary", {}, `${values.length} values`), table)];
