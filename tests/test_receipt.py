@@ -120,7 +120,7 @@ def test_another_key_does_not_verify_a_receipt(made):
 
 FORGERIES = {
     "decision": lambda e: line(e, 0, '"predicted":"declined"', '"predicted":"approved"'),
-    "reason": lambda e: line(e, 0, "yearly income", "yearly outcome"),
+    "reason": lambda e: line(e, 0, "There are open debts", "There are no debts"),
     "input": lambda e: line(e, 0, "20014", "20015"),
     "proof": lambda e: e["records"][0]["proof"].__setitem__(0, "0" * 64),
     "proof's letters": lambda e: e["records"][0]["proof"].__setitem__(0, e["records"][0]["proof"][0].upper()),
@@ -179,7 +179,9 @@ def tab(tmp_path_factory):
 def test_the_browser_verifies_a_receipt_and_shows_what_was_signed(tab, page, tmp_path):
     verdict, seen = read(tab, tmp_path, page)
     assert verdict == "verified"
-    for words in ("Verified", "case A-002", "declined", "62.5%", "yearly income", "20,014", "The method lime gave no answer",
+    for words in ("Verified", "case A-002", "declined", "62.5%", "yearly income", "20,014", "There are open debts", "R04",
+                  "Your score for “approved” is 0.375; 0.5 is enough", "Too close to call: age in years",
+                  "declared that they are none: sex", "The method lime gave no answer",
                   "NaN <&> ü 😀", "scores.onnx"):  # fmt: skip
         assert words in seen
     fingerprint = json.loads(evidence_of(page)["envelope"])["signatures"][0]["keyid"]

@@ -93,9 +93,10 @@ function make(tag, attributes, ...children) {
 const spaced = (text) => text.match(/.{1,4}/g).join(" ");
 const tidy = (value) => typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }) : String(value);
 const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 3 });
+const brief = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 const percent = (value) => value.toLocaleString("en", { style: "percent", maximumFractionDigits: 1 });
 const day = (time) => new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-const named = (reason) => reason.text || reason.label || reason.feature;
+const yours = (reason) => reason.held === null || reason.held === undefined ? null : make("span", { class: "soft" }, ` – yours: ${tidy(reason.held)}`);
 
 function bar(share, side) {
   const fill = make("i", side ? { class: side } : {});
@@ -120,10 +121,8 @@ function answer(record) {
 function side(reasons, kind, title, top) {
   const list = make("ol", { class: "reasons" });
   for (const reason of reasons) {
-    const held = reason.held === null || reason.held === undefined ? null : make("span", { class: "soft" }, ` – yours: ${tidy(reason.held)}`);
-    const code = reason.code ? make("span", { class: "soft" }, ` [${reason.code}]`) : null;
     const value = typeof reason.value === "number" ? [make("span", { class: "soft small" }, ` (${signed(reason.value)})`), bar(Math.abs(reason.value) / top, kind)] : [];
-    list.append(make("li", {}, make("b", {}, named(reason)), code, held, ...value));
+    list.append(make("li", {}, make("b", {}, reason.label || reason.feature), yours(reason), ...value));
   }
   return make("div", {}, make("h3", {}, title), reasons.length ? list : make("p", { class: "soft" }, "Nothing among the main reasons."));
 }
@@ -138,11 +137,34 @@ function reasonsOf(record, explanations) {
   return { target: record.target, method: one.method, supporting: all.filter((r) => r.value > 0).slice(0, 4), opposing: all.filter((r) => r.value < 0).slice(0, 4) };
 }
 
+// the principal reasons for an adverse decision, where the plan asked for them
+function principal(decision) {
+  const wanted = `“${decision.favourable}”`, part = [make("h2", {}, decision.adverse ? `The main reasons against ${wanted}` : `Why there are no reasons against ${wanted}`)];
+  const score = `Your score for ${wanted} is ${brief(decision.score)}; ${brief(decision.passing)} is enough.`;
+  if (!decision.reasons.length) return [...part, make("p", {}, `${score} ${decision.footing_text}`)];
+  part.push(make("p", {}, `${score} What lowered it most, compared with ${decision.compared}:`));
+  const list = make("ol", { class: "reasons counted" }), top = Math.max(...decision.reasons.map((r) => r.value)) || 1;
+  for (const reason of decision.reasons) {
+    const code = reason.code ? make("span", { class: "code" }, reason.code) : null;
+    list.append(make("li", {}, make("b", {}, reason.text), yours(reason), code, bar(reason.value / top, "against")));
+  }
+  const sure = decision.confidence ? ` (Confidence: ${percent(decision.confidence)}.)` : "";
+  part.push(list, make("p", { class: "soft" }, decision.footing_text + sure));
+  if (decision.close.length) part.push(make("p", {}, `Too close to call: ${decision.close.join(", ")}.`));
+  if (decision.overlooked.length) part.push(make("p", {}, `Would have been among the reasons, but the organisation declared that they are none: ${decision.overlooked.join(", ")}.`));
+  return part;
+}
+
 function why(record, explanations) {
-  const part = [make("h2", {}, `What counted most for and against “${record.target}”`)];
+  const decision = record.reasons && record.reasons.decision;
+  if (!decision) return counted(record, explanations, "h2");
+  return [...principal(decision), make("details", {}, make("summary", {}, `How all of it moved the score for “${record.target}”, up and down`), ...counted(record, explanations, "h3"))];
+}
+
+function counted(record, explanations, heading) {
+  const part = [make(heading, {}, `What counted most for and against “${record.target}”`)];
   const reasons = reasonsOf(record, explanations);
   if (!reasons) return [...part, make("p", {}, "The record holds no reasons: no method gave an answer for this case.")];
-  for (const told of [reasons.sentence, reasons.abstention]) if (typeof told === "string" && told) part.push(make("p", {}, told));
   const against = reasons.opposing || [], support = reasons.supporting || [];
   const top = Math.max(...[...against, ...support].map((r) => Math.abs(r.value) || 0), 0) || 1;
   part.push(make("div", { class: "sides" }, side(against, "against", `Against “${record.target}”`, top), side(support, "for", `For “${record.target}”`, top)));
