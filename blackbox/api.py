@@ -17,7 +17,7 @@ from blackbox.explanation import Explanation
 from blackbox.features import Features, choose, from_labels
 from blackbox.game import Game
 from blackbox.inputs import conform
-from blackbox.model import Model, Rows, Source, open_model
+from blackbox.model import Model, Rows, Source, fitted, open_model
 from blackbox.score import Ledger, Target
 
 
@@ -148,7 +148,7 @@ def case(
     """Make one input fit the model and build the Case that methods are asked about."""
     rows = conform(model.signature, x)
     accepted = accept(background, rows)
-    return Case(model, rows, _features(features, rows), accepted, ledger or Ledger())
+    return Case(fitted(model, rows), rows, _features(features, rows), accepted, ledger or Ledger())
 
 
 def _method(method: object) -> methods.Method:

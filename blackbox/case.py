@@ -15,7 +15,7 @@ from blackbox.features import Features
 from blackbox.game import Game, Memory, Tally, pack
 from blackbox.methods import Method
 from blackbox.model import Model, Rows
-from blackbox.score import Ledger, Score, Target, choose_readout, forward, output_labels
+from blackbox.score import Ledger, Score, Target, asked_names, choose_readout, forward, output_labels
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Case:
         outputs = self._answer(ledger, tally)
         readout = choose_readout(self.model, outputs, target, scale)
         score = Score(self.model, readout, ledger)
-        names = output_labels(self.model, outputs.shape[1])
-        asked = tuple(names[index] for index in readout.indices)
+        asked = asked_names(self.model, readout, outputs.shape[1])
         memory = self.memories.setdefault((readout.indices, readout.scale), Memory())
         game = Game(score, self.x, self.features, self.background, memory, asked, tally)
         (whole,) = pack(np.ones((1, game.d), dtype=bool))
@@ -98,6 +97,7 @@ class Case:
             "model": {
                 "source": identity.source, "sha256": dict(identity.sha256),
                 "runtime": identity.runtime, "device": identity.device,
+                "sandboxed": "sandbox" in identity.facts,
             },
             "output": readout.output,
             "output_kind": readout.kind,
@@ -108,6 +108,7 @@ class Case:
                 "sha256": self.background.sha256,
             },
             "rows_per_run": self.model.limits.rows_per_run,
+            "hiding": game.hiding,
             "calls": game.score.ledger.calls,
             "scores_at_least_logarithm": game.score.ledger.floored,
         }  # fmt: skip

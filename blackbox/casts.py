@@ -6,15 +6,20 @@ import numpy as np
 
 from blackbox.errors import RequestError
 
+HELD = {"string": "object", "bfloat16": "float32"}
+"""Dtypes of models that are held in another one."""
+
 
 def numpy_dtype(dtype: str) -> np.dtype:
-    """Return the NumPy dtype in which a tensor of a model's dtype is held; text is held as objects.
+    """Return the NumPy dtype in which a tensor of a model's dtype is held.
+
+    Text is held as objects; bfloat16, which NumPy lacks, as float32 rounded to it.
 
     Raises
     ------
     TypeError : NumPy has no such dtype.
     """
-    return np.dtype("object" if dtype == "string" else dtype)
+    return np.dtype(HELD.get(dtype, dtype))
 
 
 def cast(what: str, dtype: str, values: object) -> np.ndarray:
@@ -63,6 +68,10 @@ def _narrow(what: str, dtype: str, wide: np.ndarray) -> np.ndarray:
     target = numpy_dtype(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = wide.astype(target)
+        if dtype == "bfloat16":
+            from ml_dtypes import bfloat16
+
+            narrow = narrow.astype(bfloat16).astype(target)
     lost = ~np.isfinite(narrow) if target.kind == "f" else narrow != wide
     if np.any(lost):
         value = wide[lost].ravel()[0] if wide.ndim else wide

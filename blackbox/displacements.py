@@ -129,7 +129,7 @@ def displacements(game: Game, unit: str = "input", frequencies: int | None = Non
     ------
     RequestError : an input that is no floating-point number, or nothing that can move.
     """
-    _require_floats(game)
+    require_floats(game)
     size, deviation, single = _feature_scales(game)
     if frequencies is not None:
         return _waves(game, frequencies)
@@ -154,7 +154,7 @@ def towards(game: Game, pattern: Mapping[str, np.ndarray]) -> Displacements:
     derivative times pattern; columns of a one-hot group move together. Features without any pattern
     stay where they are.
     """
-    _require_floats(game)
+    require_floats(game)
     size = np.zeros(game.d)
     for name, labels in game.features.labels.items():
         inside = labels >= 0
@@ -214,7 +214,13 @@ def _feature_scales(game: Game) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return size, deviation, table_cells <= 1
 
 
-def _require_floats(game: Game) -> None:
+def require_floats(game: Game) -> None:
+    """Refuse a model with an input that has no derivatives.
+
+    Raises
+    ------
+    RequestError : text, or whole numbers.
+    """
     for tensor in game.score.model.signature.inputs:
         if not tensor.dtype.startswith(("float", "double", "bfloat")):
             raise RequestError(

@@ -13,6 +13,7 @@ from blackbox.backgrounds import Background
 from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features, picture_axes
 from blackbox.fill import Fill
+from blackbox.fused import FILLED, Fused, fused
 from blackbox.model import Hiding, Rows
 from blackbox.score import Score
 
@@ -144,7 +145,8 @@ class Game:
         rows = self.background.rows[name]
         for chunk in weights:
             soft = chunk.reshape(len(chunk), 1, *frame)
-            mixed = (soft * array + (1 - soft) * rows[None]).astype(array.dtype)
+            mixed = soft * array + (1 - soft) * rows[None]
+            mixed = (mixed if array.dtype.kind == "f" else np.rint(mixed)).astype(array.dtype)
             scores = self.score({name: mixed.reshape(-1, *array.shape)})
             yield scores.reshape(len(chunk), len(rows), -1).mean(axis=1)
 
@@ -225,8 +227,19 @@ class Game:
             return np.concatenate([self._over_background(mask[None], most) for mask in masks])
         step = max(1, most // count)
         chunks = [masks[start : start + step] for start in range(0, len(masks), step)]
-        means = [self._mean(chunk, self.score(self.fill(chunk))) for chunk in chunks]
+        means = [self._chunk(chunk) for chunk in chunks]
         return means[0] if len(means) == 1 else np.concatenate(means)
+
+    def _chunk(self, masks: np.ndarray) -> np.ndarray:
+        """Score what fits one run: in the model's graph where it offers that, else by filling rows."""
+        if isinstance(self.fused, Fused):
+            apart = len(self.background) > 1 and bool(self._outer(masks).any())
+            answer = self.fused(masks, apart)
+            if answer is not None and answer.apart is None:
+                return answer.scores
+            if answer is not None and answer.apart is not None:
+                return self._mean(masks, answer.apart.reshape(-1, answer.apart.shape[2]))
+        return self._mean(masks, self.score(self.fill(masks)))
 
     def _over_background(self, mask: np.ndarray, most: int) -> np.ndarray:
         count = len(self.background)
@@ -239,12 +252,27 @@ class Game:
         if count == 1:
             return scores
         rows = scores.reshape(-1, count, scores.shape[1])
-        kept = masks[:, self.in_play].sum(axis=1)
-        outer = np.flatnonzero((kept <= 1) | (kept >= self.in_play.sum() - 1))
+        outer = np.flatnonzero(self._outer(masks))
         if len(outer) and len(self.memory.apart) * rows[0].nbytes < self.memory.most_bytes // 4:
             keys = pack(masks[outer] | ~self.in_play)
             self.memory.apart.update(zip(keys, rows[outer], strict=True))
         return np.asarray(rows.mean(axis=1))
+
+    def _outer(self, masks: np.ndarray) -> np.ndarray:
+        """Bool[np.ndarray, "n"]: masks that keep or hide at most one feature in play."""
+        kept = masks[:, self.in_play].sum(axis=1)
+        return np.asarray((kept <= 1) | (kept >= self.in_play.sum() - 1))
+
+    @cached_property
+    def fused(self) -> Fused | str:
+        """The model's own hiding, or why rows are filled instead."""
+        return fused(self.score, self.fill.hiding)
+
+    @property
+    def hiding(self) -> str:
+        """How features were hidden, for the record."""
+        used = vars(self).get("fused", FILLED)  # nothing is looked up for a play that hid nothing
+        return used.hide.how if isinstance(used, Fused) else str(used)
 
     @cached_property
     def fill(self) -> Fill:

@@ -16,6 +16,7 @@ from blackbox.case import Case
 from blackbox.errors import BlackboxError, BudgetSpent, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.files import written
+from blackbox.fill import FillMany
 from blackbox.game import Game, pack
 from blackbox.methods.sis import Begun, Sis
 from blackbox.pool import Play, play_together
@@ -25,8 +26,9 @@ from blackbox.searches.collection import Collection
 from blackbox.threshold import Quantile
 from blackbox.watcher import Watcher
 
-TOGETHER = 64
-"""Inputs in lockstep: at 64 the passes are full even where a search asks few masks a time."""
+TOGETHER = (64, 256)
+"""Fewest and most inputs in lockstep. A round of a search costs the same Python for all of them, which is
+felt beside inputs so small that thousands of rows fit into a run; where few fit, records come sooner."""
 
 QUESTION = "question.json"
 
@@ -42,14 +44,21 @@ class Question:
     watcher: Watcher
 
 
+def together(case: Case) -> int:
+    """Return how many inputs are searched in lockstep: as many as fill a run with 16 masks each."""
+    least, most = TOGETHER
+    return min(most, max(least, case.model.limits.rows_per_run // (16 * len(case.background))))
+
+
 def resolved(question: Question, cases: Sequence[Case]) -> Sis:
     """Take a quantile without scores over the inputs themselves."""
     method, asked = question.method, question.method.threshold
     if not isinstance(asked, Quantile) or asked.scores:
         return method
     scores = []
-    for start in range(0, len(cases), TOGETHER):
-        games = _games(question, cases[start : start + TOGETHER])
+    step = together(cases[0])
+    for start in range(0, len(cases), step):
+        games = _games(question, cases[start : start + step])
         scores += [float(game.full()[0]) for game in games]
     return dataclasses.replace(method, threshold=Quantile(asked.level, tuple(scores)))
 
@@ -61,11 +70,14 @@ def answers(
     found: dict[int, Explanation | BlackboxError] = {}
     if folder is not None:
         _claim(folder, question, cases)
+        for half in (*folder.glob(".*.part"), *(folder / "records").glob(".*.part")):
+            half.unlink(missing_ok=True)  # of a run that was killed
         found = {k: e for k, e in enumerate(_read(folder, k) for k in range(len(cases))) if e is not None}
     open_ones = [k for k in range(len(cases)) if k not in found]
-    question.watcher.total(max(1, -(-len(open_ones) // TOGETHER)))
-    for start in range(0, len(open_ones), TOGETHER):
-        group = open_ones[start : start + TOGETHER]
+    step = together(cases[0])
+    question.watcher.total(max(1, -(-len(open_ones) // step)))
+    for start in range(0, len(open_ones), step):
+        group = open_ones[start : start + step]
         question.watcher.step(f"inputs {group[0] + 1} to {group[-1] + 1} of {len(cases)}")
         for k, answer in zip(group, _together(question, [cases[k] for k in group]), strict=True):
             found[k] = answer
@@ -134,13 +146,20 @@ def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
             case.answers.append(outputs[k * count : (k + 1) * count])
     games = [case.game(question.target, question.scale or question.method.scale) for case in cases]
     # an input with everything hidden is its background, but for the cells that are never hidden
-    nothing = [game.fill(np.zeros((1, game.d), dtype=bool)) for game in games]
-    rows = {name: np.concatenate([part[name] for part in nothing]) for name in nothing[0]}
-    hidden = forward(model, rows, answer, question.ledger)
+    hidden = forward(model, _nothing(games), answer, question.ledger)
     for k, game in enumerate(games):
         (key,) = pack(~game.in_play[None])
         game.memory.put(key, game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0))
     return games
+
+
+def _nothing(games: Sequence[Game]) -> dict[str, np.ndarray]:
+    """Return the rows of games with everything hidden."""
+    many = FillMany.of([game.fill for game in games])
+    if many is not None:
+        return many(np.zeros((len(games), games[0].d), dtype=bool), np.arange(len(games)))
+    parts = [game.fill(np.zeros((1, game.d), dtype=bool)) for game in games]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _claim(folder: Path, question: Question, cases: tuple[Case, ...]) -> None:
@@ -151,7 +170,10 @@ def _claim(folder: Path, question: Question, cases: tuple[Case, ...]) -> None:
         if there.read_text(encoding="utf-8") != asked:
             raise RequestError(f"The folder {folder} holds the answers to another question; name a new one.")
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    # a run that was killed before it had asked anything may have left these
+    ours = {"records"} | {path.name for path in folder.glob(f".{QUESTION}.*.part")}
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - ours or ("records" in names and any((folder / "records").iterdir())):
         raise RequestError(f"The folder {folder} holds other files; name a new or an empty one.")
     (folder / "records").mkdir(parents=True, exist_ok=True)
     with written(there) as path:
@@ -160,7 +182,7 @@ def _claim(folder: Path, question: Question, cases: tuple[Case, ...]) -> None:
 
 def _fingerprint(question: Question, cases: tuple[Case, ...]) -> dict[str, Any]:
     """What two questions must share to have the same answers."""
-    digest = hashlib.sha256()
+    digest, backgrounds = hashlib.sha256(), [case.background.sha256 for case in cases]
     for case in cases:
         for name in sorted(case.x):
             digest.update(name.encode())
@@ -173,7 +195,8 @@ def _fingerprint(question: Question, cases: tuple[Case, ...]) -> dict[str, Any]:
         "method": json.loads(json.dumps(dataclasses.asdict(question.method))),
         "target": question.target,
         "scale": question.scale,
-        "background": cases[0].background.sha256,
+        # one for all, or each input's own, such as a blur of it
+        "background": backgrounds[0] if len(set(backgrounds)) == 1 else backgrounds,
         "inputs": digest.hexdigest(),
     }
 

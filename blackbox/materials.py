@@ -19,7 +19,7 @@ from blackbox.features import Features, choose, from_labels, grouped, patches, s
 from blackbox.files import bound, sha256
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.mlmodel import located
-from blackbox.model import Model, is_url, missing_file, open_model
+from blackbox.model import Model, fitted, is_url, missing_file, open_model
 from blackbox.populations import Bar, Population, bar_of, select
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
@@ -122,6 +122,7 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
     _hold("data", plan.data.sha256, data.files)
+    model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     found = Materials(model, data, background, _labels(plan, folder, data, files), files)
     return found if plan.reasons is None or plan.reasons.favourable is None else _ruled(plan, folder, found)
@@ -196,7 +197,9 @@ def _model(
         files["classes"] = (folder / str(part.classes),)
     wanted: dict[str, Any] = {
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
-        "batch_size": part.batch_size or rows_per_run, "threads": part.threads, **_options(part, folder),
+        "batch_size": rows_per_run or part.batch_size, "threads": part.threads,
+        "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
+        **_options(part, folder),
     }  # fmt: skip
     model = open_model(source, part.device, {k: v for k, v in wanted.items() if v is not None})
     found = model.identity.sha256.get(path.name, "unknown")
@@ -207,6 +210,14 @@ def _model(
     if not is_url(part.path):
         files["model"] = tuple(path.parent / name for name in model.identity.sha256)
     return model
+
+
+def _constants(given: Mapping[str, Any], folder: Path, files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
+    """Find the files that hold constant inputs, which are named relative to the plan."""
+    held = {name: folder / value for name, value in given.items() if str(value).lower().endswith(".npy")}
+    if held:
+        files["constants"] = tuple(held.values())
+    return {**given, **held}
 
 
 def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
@@ -223,7 +234,7 @@ def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
 
 def _options(part: ModelPart, folder: Path) -> dict[str, Any]:
     """Return the adapter's own options; a token's file is relative to the plan, as all its files are."""
-    for name in ("output", "select", "kind", "classes", "batch_size", "threads"):
+    for name in ("output", "select", "kind", "classes", "batch_size", "threads", "constants", "allow_cpu"):
         if name in part.options:
             raise RequestError(f"model.options: {name} is a key of model itself; set it there.")
     token = part.options.get("token_file")

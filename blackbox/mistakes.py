@@ -76,8 +76,10 @@ def misclassified(
     """
     found = []
     for row, (case, label) in enumerate(zip(profile.cases, labels, strict=True)):
-        if not case.answers:
-            continue
+        if profile.explanations[row] is None:
+            continue  # the profile lists it among its failures
+        if not case.answers:  # its record was read, not asked
+            case.game(None, scale)
         outputs = case.answers[0].mean(axis=0)
         names = case.output_names()
         if label not in names:

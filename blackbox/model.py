@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from urllib.parse import urlparse
 
 import numpy as np
@@ -72,10 +72,15 @@ class Identity:
 
 @dataclass(frozen=True)
 class Limits:
-    """How rows may be cut: rows per forward pass, and the batch size where it is fixed."""
+    """How rows may be cut: rows per forward pass, and the batch size where it is fixed.
+
+    chosen : where the number comes from, for the record: ``by rule``, ``by probe``, ``given`` or
+    ``fixed by the model``.
+    """
 
     rows_per_run: int
     fixed_batch: int | None = None
+    chosen: str = "by rule"
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,40 @@ class Hiding:
 
 @dataclass(frozen=True)
 class Readout:
-    """What is read from the outputs: output name, column indices, scale, and the output's kind."""
+    """What is read from the outputs: output name, column indices, scale, and the output's kind.
+
+    reference : of an embedding, the output that others are compared with; else empty.
+    """
 
     output: str
     indices: tuple[int, ...]
     scale: str
     kind: str
+    reference: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Answers to masks. scores : Float64[np.ndarray, "n t"], means over the background; apart :
+    Float64[np.ndarray, "n B t"] where it was asked for; finite : every number of the output was one;
+    floored : scores that stand at the least logarithm."""
+
+    scores: np.ndarray
+    apart: np.ndarray | None
+    finite: bool
+    floored: int
+
+
+@dataclass(frozen=True)
+class Hide:
+    """A model's own way of hiding. how : one sentence for the record.
+
+    run : (Bool[np.ndarray, "n d"], whether scores per background row are wanted) -> Hidden, in one
+    pass; None where the rows have to be filled by NumPy instead, for the reason that ``how`` gives.
+    """
+
+    how: str
+    run: Callable[[np.ndarray, bool], Hidden] | None = None
 
 
 @runtime_checkable
@@ -107,8 +140,10 @@ class Model(Protocol):
 
     A model may also offer ``traits``, a mapping: ``operators``, the types of its operators between the
     inputs and the answer (``Mul(constant)`` where all but one factor are constants), and ``link``, the
-    softmax or sigmoid that the answer ends with, or an empty string; and ``randomised(rng)``, which opens a
-    copy whose weights are shuffled. Their absence is no fault.
+    softmax or sigmoid that the answer ends with, or an empty string; ``randomised(rng)``, which opens a
+    copy whose weights are shuffled; ``hide(hiding, readout) -> Hide``, which plays masks where the model
+    runs and answers what filling, ``predict``, the readout and the mean would give, up to rounding; and
+    ``fit(x) -> Model``, the model with limits that suit one input. Their absence is no fault.
     """
 
     @property
@@ -163,12 +198,28 @@ def open_model(source: Source, device: str = "auto", options: Mapping[str, Any] 
     return opened
 
 
+def fitted(model: Model, x: Rows) -> Model:
+    """Let a model choose its limits for inputs like one, which says how long open axes are.
+
+    Parameters
+    ----------
+    x : one value per input, without the batch axis.
+
+    Returns
+    -------
+    The model with its limits set; itself where it does not offer ``fit``.
+    """
+    fit = getattr(model, "fit", None)
+    return model if fit is None else cast("Model", fit(x))
+
+
 def _adapter(source: object) -> EntryPoint:
     known = {entry.name: entry for entry in entry_points(group=GROUP)}
     key = "function" if callable(source) else _key(str(source))
     if key in known:
         return known[key]
-    files = ", ".join(f".{name}" for name in sorted(known) if name != "function")
+    names = [f"{name}://" if name.startswith("http") else f".{name}" for name in known if name != "function"]
+    files = ", ".join(sorted(names))
     kind = type(source).__name__ if not isinstance(source, (str, Path)) else f"{str(source)!r}"
     raise ModelError(f"No adapter opens {kind}: known are {files or 'none'} and Python functions.")
 

@@ -35,7 +35,9 @@ class ModelPart(_Strict):
     """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
     read.
 
-    classes : names of the output's columns, or a text file with one name per line. options : further
+    classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
+    forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
     settings of the adapter, such as ``token_env`` of a model behind a URL.
     """
 
@@ -46,9 +48,11 @@ class ModelPart(_Strict):
     select: str | None = None
     kind: str | None = None
     classes: tuple[str, ...] | str = ()
-    batch_size: int | None = None
+    batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
-    options: dict[str, Any] = Field(default={})
+    constants: dict[str, int | float | str | list[Any]] = {}
+    allow_cpu: bool = False
+    options: dict[str, Any] = {}
 
 
 class ImagePart(_Strict):
@@ -259,7 +263,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks"))
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:

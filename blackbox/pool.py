@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from blackbox.errors import BlackboxError, BudgetSpent
 from blackbox.fill import FillMany
 from blackbox.game import Game
+from blackbox.model import Readout
 from blackbox.score import Ledger, forward
 from blackbox.searches.steps import Ask, Search
 
@@ -53,12 +55,17 @@ class Play:
 
 @dataclass
 class _Turn:
-    """A play in progress: the masks it waits for, its results, and who has failed."""
+    """A play in progress: the masks it waits for, its results, and who has failed.
+
+    columns : Int[np.ndarray, "G"], what every game reads; readings : their readouts but for it.
+    answered : Int[np.ndarray, "G"], masks scored so far.
+    """
 
     play: Play
     many: FillMany | None
     columns: np.ndarray
-    scales: set[tuple[str, str]]
+    readings: set[Readout]
+    answered: np.ndarray
     ask: Ask | None = None
     results: list[Any] = field(default_factory=list)
     errors: dict[int, BlackboxError] = field(default_factory=dict)
@@ -71,7 +78,8 @@ class _Turn:
             play,
             FillMany.of([game.fill for game in play.games]),
             np.array([readout.indices[0] for readout in readouts]),
-            {(readout.kind, readout.scale) for readout in readouts},
+            {dataclasses.replace(readout, indices=()) for readout in readouts},
+            np.zeros(len(play.games), dtype=np.int64),
         )
         turn.advance(None)
         return turn
@@ -97,10 +105,10 @@ class _Turn:
         parts = [self.play.games[number].fill(ask.masks[some]) for number, some in _by_game(ask)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def charge(self, ask: Ask, count: int) -> None:
+    def charge(self) -> None:
         """Write the rows into the ledgers of those who asked."""
-        for number, masks in enumerate(np.bincount(ask.games).tolist()):
-            self.play.games[number].score.ledger.rows += masks * count
+        for game, masks in zip(self.play.games, self.answered.tolist(), strict=True):
+            game.score.ledger.rows += masks * len(game.background)
 
 
 def play_together(plays: Sequence[Play], ledger: Ledger) -> list[list[Any]]:
@@ -117,6 +125,8 @@ def play_together(plays: Sequence[Play], ledger: Ledger) -> list[list[Any]]:
     turns = [_Turn.of(one) for one in plays]
     while waiting := [turn for turn in turns if turn.ask is not None]:
         _round(waiting, ledger)
+    for turn in turns:
+        turn.charge()
     return [turn.results for turn in turns]
 
 
@@ -178,14 +188,14 @@ def _pooled(asks: Sequence[tuple[_Turn, Ask]], ledger: Ledger) -> list[np.ndarra
             scores[k][start:stop] = read[at : at + stop - start]
             at += stop - start
         for turn, ask in some:
-            turn.charge(ask, count)
+            turn.answered += np.bincount(ask.games, minlength=len(turn.answered))
     return scores
 
 
 def _read(asks: Sequence[tuple[_Turn, Ask]], outputs: np.ndarray, count: int) -> np.ndarray:
     """Put outputs on every game's scale, take its column, and average over the background."""
     score = asks[0][0].play.games[0].score
-    if len(set().union(*(turn.scales for turn, _ in asks))) == 1:
+    if len(set().union(*(turn.readings for turn, _ in asks))) == 1:
         columns = np.concatenate([turn.columns[ask.games] for turn, ask in asks])
         read = score.read_each(outputs, columns if count == 1 else np.repeat(columns, count))
     else:

@@ -101,7 +101,7 @@ def sis_profile(
 ) -> SisProfile:
     """Find the sufficient subsets of many inputs and group them.
 
-    Inputs are searched in lockstep, 64 at a time: their candidate masks share forward passes, and
+    Inputs are searched in lockstep, 64 to 256 at a time: their candidate masks share forward passes, and
     every input gets what ``explain`` gives it alone (up to the runtime's rounding between batches).
 
     Parameters
@@ -160,7 +160,7 @@ def sis_profile(
     source = opened.identity.source.replace("\\", "/").rsplit("/", 1)[-1]
     return SisProfile(
         source, question.method, ids, cases, explanations, failures, subsets, kind,
-        cluster(apart, eps, min_samples), ledger.rows,
+        cluster(apart, eps, min_samples), sum(e.rows for e in explanations if e is not None),
     )  # fmt: skip
 
 

@@ -14,6 +14,12 @@ from blackbox.numerics import links
 
 Target = int | str | Sequence[int | str] | None
 
+CLASSIFIERS = (links.PROBABILITIES, links.LOGITS)
+"""Kinds of output that have probabilities."""
+
+SIMILARITY = "similarity"
+"""The one target of an embedding: the cosine to the input's own output."""
+
 
 @dataclass
 class Ledger:
@@ -77,6 +83,8 @@ class Score:
         Float[np.ndarray, "n"]: what ``read`` gives a score that asks for that column.
         """
         readout, rows = self.readout, np.arange(len(outputs))
+        if readout.reference:
+            return self.read(outputs)[:, 0]
         if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
             self.ledger.floored += int((outputs[rows, columns] < links.LEAST).sum())
         if readout.scale == "raw":
@@ -87,7 +95,7 @@ class Score:
     @property
     def classifies(self) -> bool:
         """The score is the log-probability of a class, so that its derivatives go through the logits."""
-        return self.readout.scale == "log-probability" and self.readout.kind != links.VALUES
+        return self.readout.scale == "log-probability" and self.readout.kind in CLASSIFIERS
 
     def logits(self, rows: Rows) -> np.ndarray:
         """Return what derivatives are taken of: the logits of all classes, or the score itself.
@@ -107,6 +115,8 @@ class Score:
     def read(self, outputs: np.ndarray) -> np.ndarray:
         """Put raw outputs Float[np.ndarray, "n c"] on the scale and keep the asked columns."""
         readout = self.readout
+        if readout.reference:
+            return links.similarity(outputs.astype(np.float64), np.array(readout.reference))[:, None]
         if readout.indices and max(readout.indices) >= outputs.shape[1]:
             raise RequestError(
                 f"Target {max(readout.indices)} does not exist: output {readout.output!r} has "
@@ -158,7 +168,10 @@ def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
         raise ModelError(f"The model returned no output {output!r}, only {', '.join(outputs)}.")
     array = np.asarray(outputs[output])
     if array.ndim == 0 or len(array) != n:
-        raise ModelError(f"The model returned shape {array.shape} in {output!r} for {n} rows.")
+        raise ModelError(
+            f"The model returned shape {array.shape} in {output!r} for {n} rows: its leading axis is not the "
+            "batch, so no score belongs to a row. Name an output that has one entry per row (--output)."
+        )
     if array.dtype.kind not in "fiub":
         raise ModelError(f"Output {output!r} holds text, not numbers: name another output.")
     table = array.reshape(n, -1) if array.size else array.reshape(n, 0)
@@ -192,16 +205,45 @@ def choose_readout(
     signature = model.signature
     if scale not in links.SCALES:
         raise unknown("scale", scale, links.SCALES)
-    kind = signature.kind or links.detect_kind(outputs)
-    if kind == links.VALUES and scale in ("probability", "logit"):
+    dtype = signature.output(signature.answer).dtype
+    kind = signature.kind or links.detect_named(outputs, signature.answer, dtype)
+    if kind == links.EMBEDDING:
+        return _compared(signature.answer, outputs, target, scale)
+    if kind not in CLASSIFIERS and scale in ("probability", "logit"):
         raise RequestError(
-            f"The scale {scale!r} needs a classifier, but output {signature.answer!r} holds values; "
+            f"The scale {scale!r} needs a classifier, but output {signature.answer!r} holds {kind}; "
             "declare its kind (probabilities or logits) if it is one, or ask for the raw scale."
         )
     # a regression has no log-probability: the derivative methods' default falls back to the value
-    effective = "raw" if kind == links.VALUES else scale
+    effective = scale if kind in CLASSIFIERS else "raw"
     indices = target_indices(target, outputs, labels or output_labels(model, outputs.shape[1]))
     return Readout(signature.answer, indices, effective, kind)
+
+
+def _compared(output: str, outputs: np.ndarray, target: Target, scale: str) -> Readout:
+    """Ask how similar the embedding stays to the input's own."""
+    if scale != "raw":
+        raise RequestError(
+            f"Output {output!r} is an embedding, whose score is its similarity to the input's own: that has "
+            "the raw scale only, and no slope at the input. Use a method that hides features (occlusion, "
+            "kernelshap, lime, rise or sis)."
+        )
+    if target not in (None, 0, SIMILARITY, [0], [SIMILARITY], (0,), (SIMILARITY,)):
+        raise RequestError(
+            f"Output {output!r} is an embedding: its one target is {SIMILARITY!r}; got {target!r}."
+        )
+    own = outputs.mean(axis=0, dtype=np.float64)
+    if not own.any():
+        raise ModelError(f"The embedding {output!r} of the input is all zeros: nothing is similar to it.")
+    return Readout(output, (0,), "raw", links.EMBEDDING, tuple(own.tolist()))
+
+
+def asked_names(model: Model, readout: Readout, columns: int) -> tuple[str, ...]:
+    """Return the names of the targets that a readout asks about."""
+    if readout.reference:
+        return (SIMILARITY,)
+    names = output_labels(model, columns)
+    return tuple(names[index] for index in readout.indices)
 
 
 def output_labels(model: Model, columns: int) -> tuple[str, ...]:

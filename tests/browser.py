@@ -1,7 +1,8 @@
-"""Headless Chromium through its debugging pipe: opens files, runs scripts in them, says what a reader sees."""
+"""Headless Chromium through its debugging pipe: opens pages, runs scripts in them, says what a reader sees."""
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -14,14 +15,19 @@ import pytest
 
 
 class Page:
-    """One tab. ``call`` is a method of the DevTools protocol."""
+    """One tab. ``call`` is a method of the DevTools protocol.
+
+    trouble : what its console complained about. asked : every address it loaded.
+    """
 
     def __init__(self, to_browser, from_browser):
         self.to_browser, self.from_browser = to_browser, from_browser
         self.numbers, self.session, self.unread = itertools.count(1), None, b""
+        self.trouble, self.asked = [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.call("Page.enable")
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
+            self.call(f"{domain}.enable")
 
     def call(self, method, **params):
         number = next(self.numbers)
@@ -40,7 +46,17 @@ class Page:
             assert read, "the browser ended"
             self.unread += read
         message, _, self.unread = self.unread.partition(b"\0")
-        return json.loads(message)
+        return self._noted(json.loads(message))
+
+    def _noted(self, message):
+        name, told = message.get("method"), message.get("params", {})
+        if name == "Network.requestWillBeSent":
+            self.asked.append(told["request"]["url"])
+        if name == "Runtime.exceptionThrown":
+            self.trouble.append(told["exceptionDetails"]["text"])
+        if name == "Log.entryAdded":
+            self.trouble.append(told["entry"]["text"])
+        return message
 
     def evaluate(self, script):
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
@@ -48,7 +64,28 @@ class Page:
         return answer["result"].get("value")
 
     def open(self, path):
-        self.call("Page.navigate", url=path.as_uri())
+        """Load a file, or an address."""
+        self.call("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
+
+    def press(self, key, times=1):
+        """Press Tab or Enter."""
+        number, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
+        for _ in range(times):
+            self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=number)
+            self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=number)
+
+    def type(self, text):
+        self.call("Input.insertText", text=text)
+
+    def choose_file(self, selector, path):
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def shoot(self, path):
+        """Write a picture of the whole page."""
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
 
     def before_load(self, script):
         """Run a script in every page that is opened from now on, before its own."""

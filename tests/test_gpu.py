@@ -1,4 +1,7 @@
-"""What can only be seen on a GPU: a CUDA session really runs there and agrees with the CPU."""
+"""What can only be seen on a GPU: a CUDA session really runs there and agrees with the CPU.
+
+None of this was run where this was written: no GPU was there.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,25 @@ def test_cuda_agrees_with_the_cpu(cuda, method):
     on_cpu = bb.explain(bb.open_model(MODEL, device="cpu"), x, method=method, features=features)
     assert on_gpu.provenance["model"]["device"].startswith("cuda")
     np.testing.assert_allclose(on_gpu.values, on_cpu.values, atol=1e-4)
+
+
+def test_masks_are_played_on_the_device_and_what_stays_is_copied_there_once(cuda):
+    x = np.random.default_rng(0).random((1, 28, 28))
+    features = np.arange(784).reshape(1, 28, 28) // 16
+    found = bb.explain(cuda, x, bb.KernelShap(budget=400), features=features)
+    assert found.provenance["hiding"] == "in the graph"
+    filled = bb.open_model(MODEL, device="cuda", options={"fuse": False})
+    plain = bb.explain(filled, x, bb.KernelShap(budget=400), features=features)
+    np.testing.assert_allclose(found.values, plain.values, atol=1e-4)
+    game = bb.api.case(cuda, x, features=features).game(None, "raw")
+    stays = game.fused.hide.run.kept.stays
+    assert all(value.device_name() == "cuda" for value in stays.values())
+
+
+def test_the_same_question_has_the_same_bits(cuda):
+    x = np.random.default_rng(1).random((1, 28, 28))
+    assert bb.explain(cuda, x, "occlusion").to_json() == bb.explain(cuda, x, "occlusion").to_json()
+
+
+def test_rows_per_run_are_probed_on_a_gpu_unless_given(cuda):
+    assert cuda.fit({"input": np.zeros((1, 28, 28), np.float32)}).limits.chosen == "by probe"

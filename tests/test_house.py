@@ -51,7 +51,7 @@ FLOORS = [
     ["displacements"],
     ["players", "owen"],
     ["game"],
-    ["fill"],
+    ["fill", "fused"],
     ["backgrounds"],
     ["features", "inputs"],
     ["probe"],
@@ -59,6 +59,7 @@ FLOORS = [
     ["interop"],
     ["explanation", "model"],
     ["threshold", "searches", "clusters", "mlmodel"],
+    ["cache"],
     ["casts", "diagnosis", "files", "operators", "privacy", "seeds", "settings", "watcher", "yamls"],
     ["canonical"],
     ["errors"],
@@ -67,7 +68,7 @@ FLOORS = [
 """From the doors down to the cellar; a name is a file or a folder of blackbox/."""
 
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
-GROUND = {"model", "errors", "settings", "seeds", "casts", "diagnosis", "explanation"}
+GROUND = {"model", "errors", "settings", "seeds", "cache", "casts", "diagnosis", "explanation"}
 FREE = {("blackbox", "__version__"), ("blackbox", "cli")}
 
 LONGEST_FILE = 300

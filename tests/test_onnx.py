@@ -136,7 +136,7 @@ def test_every_number_type_is_asked_in_its_own_dtype(tmp_path, kind):
     assert found.values.tolist() == [[1, 0], [0, -1]]
 
 
-@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "BFLOAT16"])
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN"])
 def test_a_type_that_numpy_lacks_is_refused_in_words(tmp_path, kind):
     with pytest.raises(ModelError, match=f"(?i){kind}"):
         bb.explain(bb.open_model(cast(tmp_path / "x.onnx", getattr(Kind, kind))), [1.0, 0.0], target=0)
@@ -247,7 +247,7 @@ def test_a_damaged_file_is_the_models_side_and_named(tmp_path, kind):
 def test_a_file_of_another_kind_is_told(tmp_path):
     for name in ("model.pt", "model", "model.onnx.txt"):
         (tmp_path / name).write_bytes(LINEAR.read_bytes())
-        with pytest.raises(ModelError, match=r"known are \.onnx"):
+        with pytest.raises(ModelError, match=r"known are .*\.onnx"):
             bb.open_model(tmp_path / name)
     (tmp_path / "MODEL.ONNX").write_bytes(LINEAR.read_bytes())
     assert bb.open_model(tmp_path / "MODEL.ONNX", device="cpu").identity.device == "cpu"
@@ -281,12 +281,23 @@ def odd_graph(folder, kind):
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("unknown operator", "Nonsense"), ("no batch axis", "no batch axis"), ("only text", "holds numbers"),
-     ("one answer for all rows", r"shape \(\)"), ("no inputs", "no inputs"), ("one row only", "failed on")],
+    [("unknown operator", "Nonsense"), ("only text", "holds numbers"), ("no inputs", "no inputs"),
+     ("one row only", "failed on")],
 )  # fmt: skip
 def test_a_graph_that_cannot_be_asked_is_the_models_side(tmp_path, kind, told):
     with pytest.raises(ModelError, match=told):
         bb.explain(bb.open_model(odd_graph(tmp_path, kind)), [1.0, 2.0], target=0)
+
+
+def test_an_input_without_a_batch_axis_has_to_be_held_constant(tmp_path):
+    with pytest.raises(RequestError, match=r"no batch axis.*--constant x=VALUE"):
+        bb.open_model(odd_graph(tmp_path, "no batch axis"))
+
+
+def test_one_number_for_a_whole_pass_is_asked_row_by_row(tmp_path):
+    model = bb.open_model(odd_graph(tmp_path, "one answer for all rows"))
+    assert model.limits.rows_per_run == 1
+    assert bb.explain(model, [1.0, 2.0], background=[[0.0, 0.5], [0.5, 0.0]]).values.tolist() == [0.75, 1.75]
 
 
 def test_a_nan_that_the_model_returns_is_told_with_the_question():

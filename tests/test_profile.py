@@ -46,10 +46,12 @@ def test_lockstep_finds_what_every_input_finds_alone(cnn, search):
 
 
 def test_lockstep_fills_passes_and_counts_rows_once(cnn):
-    found = bb.sis_profile(cnn, DIGITS[:32], bb.Sis(search="backselect", max_subsets=1))
-    counted = sum(e.rows for e in found.explanations)
-    assert found.rows == counted
+    asked = Counted(lambda rows: cnn.predict({"image": rows})["logits"])
+    model = open_model(asked, options={"shape": (1, 8, 8), "batch_size": 256})
+    found = bb.sis_profile(model, DIGITS[:32], bb.Sis(search="backselect", max_subsets=1))
+    assert found.rows == sum(e.rows for e in found.explanations) == asked.count
     assert found.rows < 32 * (1 + 64 * 65 / 2) * 0.7
+    assert np.median([len(batch) for batch in asked.batches]) > 200
 
 
 @pytest.mark.parametrize("limit", [1, 7, 64, 1000])

@@ -98,7 +98,6 @@ def test_an_audit_of_an_endpoint_keeps_its_token_out_of_the_evidence(credit, tmp
     plan = plan_for(credit, tmp_path, options={"token_file": "token", "rows_per_request": 64})
     result = run("audit", plan, "-o", tmp_path / "out")
     assert result.exit_code in (0, 1), result.output
-    assert "asked http://127.0.0.1" in result.stderr
     assert credit.headers[-1]["Authorization"] == f"Bearer {TOKEN}"
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(written) > 3

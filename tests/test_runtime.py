@@ -11,6 +11,7 @@ import blackbox as bb
 from blackbox_adapters.onnx import runtime
 
 MODEL = Path(__file__).parent.parent / "sample_models" / "toys" / "linear.onnx"
+LOADING = runtime.Loading(MODEL.read_bytes(), "linear.onnx")
 
 
 def test_with_no_runtime_one_sentence_says_what_to_install(monkeypatch):
@@ -57,12 +58,27 @@ def starts_on(monkeypatch):
 def test_cuda_asked_for_and_absent_fails_loudly_with_what_to_install(starts_on):
     starts_on("CPUExecutionProvider")
     with pytest.raises(bb.RequestError, match=r"no CUDA session starts here.*CUDA 13 and cuDNN 9.*blackbox\[cuda\]"):
-        runtime.start(MODEL, "cuda", None)
+        runtime.start(LOADING, "cuda")
+
+
+def test_cuda_asked_for_and_absent_may_be_replaced_by_the_cpu_where_that_is_allowed(starts_on):
+    starts_on("CPUExecutionProvider")
+    assert runtime.start(MODEL, "cuda", None, None, allow_cpu=True)[1] == "cpu"
+
+
+def test_a_cpu_that_stands_in_for_a_gpu_is_what_the_record_names():
+    try:
+        bb.open_model(MODEL, device="cuda")
+    except bb.RequestError as error:
+        assert "--allow-cpu" in error.message
+    else:
+        pytest.skip("this machine has CUDA")
+    assert bb.open_model(MODEL, device="cuda", options={"allow_cpu": True}).identity.device == "cpu"
 
 
 def test_auto_believes_the_session_and_not_the_list(starts_on):
     starts_on("CPUExecutionProvider")
-    assert runtime.start(MODEL, "auto", None)[1] == "cpu"
+    assert runtime.start(LOADING, "auto")[1] == "cpu"
     starts_on("CUDAExecutionProvider", "CPUExecutionProvider")
-    assert runtime.start(MODEL, "auto", None)[1] == "cuda:0"
-    assert runtime.start(MODEL, "cuda:1", None)[1] == "cuda:1"
+    assert runtime.start(LOADING, "auto")[1] == "cuda:0"
+    assert runtime.start(LOADING, "cuda:1")[1] == "cuda:1"

@@ -125,10 +125,10 @@ def test_cve_2026_34446_weights_with_a_second_name_are_refused(tmp_path):
 def test_honest_files_pass():
     scan_all = [model([IDENTITY]), loop(100), loop(2**63 - 1), nested(8), model(BIG, [whole("s", 3, 2)])]
     for proto in scan_all:
-        scan(None, proto)
+        scan(proto)
 
 
 def test_model_local_functions_are_known_operators():
     opsets = [helper.make_opsetid("", 17)]
     twice = helper.make_function("ours", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], opsets)
-    scan(None, model([helper.make_node("Twice", ["x"], ["y"], domain="ours")], functions=[twice], domains=("", "ours")))
+    scan(model([helper.make_node("Twice", ["x"], ["y"], domain="ours")], functions=[twice], domains=("", "ours")))

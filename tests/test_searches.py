@@ -9,10 +9,11 @@ from toys import MODELS, Counted, l2norm, total
 import blackbox as bb
 from blackbox.api import case
 from blackbox.backgrounds import blur, filled
-from blackbox.features import patches, superpixels
+from blackbox.features import from_labels, patches, superpixels
 from blackbox.inputs import read_dataset
 from blackbox.model import open_model
 from blackbox.score import Ledger
+from blackbox.searches.batched import BLOCKS, by_batches
 from blackbox.searches.collection import SEARCHES
 from blackbox.searches.greedy import ranked
 from blackbox.searches.steps import CELLS, Group, sweep
@@ -262,6 +263,38 @@ def test_auto_ends_within_its_budget_on_patches_and_on_every_pixel_of_a_large_pi
     assert large.rows <= 20_002
     assert large.details["subset_scores"][0] >= large.details["threshold"]
     assert len(large.details["subsets"][0]) <= 60
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (3, 60, 90)])
+def test_pixels_of_a_large_picture_are_first_hidden_in_squares(shape):
+    labels = from_labels(np.arange(shape[-2] * shape[-1]).reshape(shape[-2:]), {"x": np.ones(shape)})
+    place = labels.places()
+    assert place.tolist() == np.argwhere(np.ones(shape[-2:])).tolist()
+    kept = np.ones((1, len(labels)), dtype=bool)
+    search = by_batches(Group.of([1.0]), kept, 0.175, place=place)
+    ask, hidden, side = next(search), [], None
+    while len(hidden) < BLOCKS // 2:
+        for mask in ask.masks:
+            gone = np.argwhere(~mask.reshape(shape[-2:]))
+            low, high = gone.min(axis=0), gone.max(axis=0)
+            assert len(gone) == np.prod(high - low + 1)  # every pixel of the box, and no other one
+            side = side or high[0] - low[0] + 1
+            assert (low % side == 0).all()
+            assert (high - low < side).all()
+            hidden.append(len(gone))
+        if len(hidden) < BLOCKS // 2:
+            ask = search.send(np.zeros(len(ask.masks)))
+    assert max(hidden) == side**2 > 1
+    assert len(hidden) <= BLOCKS
+
+
+def test_features_that_are_no_picture_lie_in_a_row():
+    assert from_labels(np.arange(5), {"x": np.ones(5)}).places() is None
+    f = Counted(lambda rows: rows[:, 1000:1030].sum(axis=1))
+    found = bb.explain(f, np.ones(3000), bb.Sis(max_subsets=1), features=np.arange(3000))
+    assert set(found.details["subsets"][0]) <= set(range(1000, 1030))
+    assert len(found.details["subsets"][0]) == 27
+    assert f.count <= 6000
 
 
 @pytest.mark.slow

@@ -482,3 +482,13 @@ def test_a_check_opens_asks_and_stops():
     assert result.exit_code == 0
     assert "credit: ready" in result.stdout
     assert "100 rows" in result.stdout
+
+
+def test_the_listening_socket_names_its_protocol():
+    """Else asyncio leaves Nagle's algorithm on, and every answer over a kept connection waits 40 ms."""
+    import socket
+
+    from blackbox.service.running import listening
+
+    with listening("127.0.0.1", 0) as sock:
+        assert sock.proto == socket.IPPROTO_TCP

@@ -12,7 +12,7 @@ from blackbox.errors import ModelError, RequestError
 from blackbox.model import Identity, Limits, Rows, Signature, Tensor
 from blackbox.settings import choice, parse, whole
 
-KINDS = ("probabilities", "logits", "values")
+KINDS = ("probabilities", "logits", "values", "embedding")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox.cli import terminal
+from blackbox.model import is_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,6 +61,8 @@ def audit(
         _print_json(result.summary())
     else:
         _show(terminal.out(), result, auditing.load_plan(plan))
+    if is_url(source := auditing.load_plan(plan).model.path):
+        click.echo(f"asked {source}: {result.rows:,} rows", err=True)
     context.exit(0 if result.passed else 1)
 
 

@@ -19,18 +19,24 @@ MODEL = [
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--output", "output", help="Output to ask; default: the last floating-point one."),
     click.option("--select", help="Part of the output, for example [0,:,1]."),
-    click.option("--kind", help="What it holds: probabilities, logits or values; default: observed."),
+    click.option("--kind", help="What it holds: probabilities, logits, values or embedding (the score is "
+                                "then the similarity to the input's own); default: observed."),
     click.option("--class-names", type=click.Path(path_type=Path), help="Text file, one class a line."),
-    click.option("--batch-size", type=int, help="Rows per forward pass; default: by rule."),
+    click.option("--batch-size", help="Rows per forward pass, rule (from the size of one row) or probe (the "
+                                      "fastest of three, tried once and remembered); default: rule on a "
+                                      "CPU, probe on a GPU."),
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
+    click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE|FILE",
+                 help="An input that is the same in every pass, a value or an .npy file; repeatable."),
+    click.option("--allow-cpu", is_flag=True, help="Use the CPU where the GPU asked for does not start."),
     click.option("--token-env", metavar="NAME", help="Environment variable with the token of a URL."),
     click.option("--token-file", metavar="FILE", help="File with the token of a URL."),
     click.option("--model-option", "model_options", multiple=True, metavar="KEY=VALUE",
                  help="Another setting of the model's adapter, see docs/remote.md; repeatable."),
 ]  # fmt: skip
 OPENING = (
-    "device", "output", "select", "kind", "class_names", "batch_size", "threads", "token_env", "token_file",
-    "model_options",
+    "device", "output", "select", "kind", "class_names", "batch_size", "threads", "constants", "allow_cpu",
+    "token_env", "token_file", "model_options",
 )  # fmt: skip
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),
@@ -44,7 +50,7 @@ DATA = [
 ]
 
 
-EXAMPLES = {"--set": "budget=512", "--model-option": "in_flight=8"}
+EXAMPLES = {"--set": "budget=512", "--model-option": "in_flight=8", "--constant": "rate=16000"}
 
 
 def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -67,7 +73,12 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def model_from(model: str, device: str, **given: Any) -> Model:
     """Open a model with the options of the command line."""
     names, further = given.pop("class_names"), settings(given.pop("model_options"), "--model-option")
-    wanted = {**given, **further, "classes": class_names(names) if names else None}
+    held, size = settings(given.pop("constants"), "--constant"), given.pop("batch_size")
+    wanted = {
+        **given, **further, "classes": class_names(names) if names else None, "constants": held or None,
+        "allow_cpu": given["allow_cpu"] or None,
+        "batch_size": int(size) if size is not None and size.lstrip("-").isdecimal() else size,
+    }  # fmt: skip
     return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
 
 

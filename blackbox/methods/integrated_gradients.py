@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from blackbox.derivatives import Asked, derivatives_at, differentiate
-from blackbox.displacements import towards
+from blackbox.displacements import require_floats, towards
 from blackbox.explanation import Explanation, Outcome
 from blackbox.game import Game
 from blackbox.gradients import gradient_record, homogeneity
@@ -77,6 +77,7 @@ class IntegratedGradients:
     def explain(self, game: Game, rng: np.random.Generator) -> Explanation:
         """Play the game; ``rng`` draws the probes."""
         settings = dataclasses.asdict(self)
+        require_floats(game)
         way = _way(game)
         found = differentiate(game, shared(Asked, self), rng, towards(game, way), copies=self.points)
         if isinstance(found, Outcome):

@@ -138,7 +138,7 @@ class KernelShap:
             return game.explanation(self.name, dataclasses.asdict(self), values, outcome, details)
         players = Players.of(game)
         limit = self._limit(players.m)
-        if players.m == 0 or (self.estimator in ("auto", "exact") and 2**players.m - 2 <= limit):
+        if players.m <= 1 or (self.estimator in ("auto", "exact") and 2**players.m - 2 <= limit):
             estimate, asked, outcome, more = self._everything(players)
         else:
             estimate, asked, outcome, more = self._some(players, limit, rng)

@@ -107,10 +107,11 @@ class Rise:
         self, game: Game, rng: np.random.Generator, size: tuple[int, int]
     ) -> tuple[np.ndarray, bool]:
         ((name, array),) = game.x.items()
-        if array.dtype.kind != "f" or min(size) < self.cells:
+        fades = array.dtype.kind == "f" or array.dtype == np.uint8  # bytes are rounded
+        if not fades or min(size) < self.cells:
             raise RequestError(
-                f"RISE needs a floating-point picture of at least {self.cells} x {self.cells} pixels; the "
-                f"input is {name} {array.shape} of {array.dtype.name}."
+                f"RISE needs a floating-point or byte picture of at least {self.cells} x {self.cells} "
+                f"pixels; the input is {name} {array.shape} of {array.dtype.name}."
             )
         down, across = (enlarging(self.cells, side, self.interpolation) for side in size)
         shifts = [-(-side // self.cells) for side in size]

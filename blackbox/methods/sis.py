@@ -179,8 +179,7 @@ class Sis:
         values = np.zeros((game.d, 1))
         values[found.subsets[0] if found.subsets else []] = 1
         certificates = [
-            dataclasses.asdict(c)
-            | {"score": sign * c.score, "left_out": c.left_out and [sign * s for s in c.left_out]}
+            vars(c) | {"score": sign * c.score, "left_out": c.left_out and [sign * s for s in c.left_out]}
             for c in found.certificates
         ]
         details = {

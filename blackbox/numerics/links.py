@@ -7,16 +7,18 @@ import numpy as np
 PROBABILITIES = "probabilities"
 LOGITS = "logits"
 VALUES = "values"
-KINDS = (PROBABILITIES, LOGITS, VALUES)
+DECISIONS = "decision values"
+EMBEDDING = "embedding"
+KINDS = (PROBABILITIES, LOGITS, VALUES, DECISIONS, EMBEDDING)
 LEAST = float(np.finfo(np.float32).tiny)
 SCALES = ("raw", "probability", "logit", "log-probability")
 
 
-def detect_kind(outputs: np.ndarray) -> str:
+def detect_kind(outputs: np.ndarray, tolerance: float = 1e-3) -> str:
     """Name what rows of outputs look like.
 
-    One column is ``values`` (a regression); several columns in [0, 1] that sum to one within
-    1e-3 are ``probabilities``; any other several columns are ``logits``.
+    One column is ``values`` (a regression); several columns in [0, 1] that sum to one within the
+    tolerance are ``probabilities``; any other several columns are ``logits``.
 
     Parameters
     ----------
@@ -25,7 +27,36 @@ def detect_kind(outputs: np.ndarray) -> str:
     if outputs.shape[1] < 2:
         return VALUES
     inside = bool(np.all(outputs >= -1e-6) and np.all(outputs <= 1 + 1e-6))
-    return PROBABILITIES if inside and np.allclose(outputs.sum(1), 1, atol=1e-3) else LOGITS
+    return PROBABILITIES if inside and np.allclose(outputs.sum(1), 1, atol=tolerance) else LOGITS
+
+
+def detect_named(outputs: np.ndarray, name: str, dtype: str = "float32") -> str:
+    """Name what rows of outputs look like, given what the output is called and its dtype.
+
+    An output that is called probabilities and holds none (support vector machines export their decision
+    function so) has ``decision values``: their softmax means nothing.
+
+    Examples
+    --------
+    >>> detect_named(np.array([[1.5, -0.5]]), "probabilities"), detect_named(np.array([[1.5, -0.5]]), "y")
+    ('decision values', 'logits')
+    """
+    # bfloat16 has 8 bits of mantissa: a probability is known to 1 in 256
+    kind = detect_kind(outputs, 2**-8 if dtype == "bfloat16" else 1e-3)
+    return DECISIONS if kind == LOGITS and "prob" in name.casefold() else kind
+
+
+def similarity(outputs: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the cosine of the angle between each row and the reference: Float[np.ndarray, "n"].
+
+    0 for a row of zeros, which points nowhere.
+
+    Parameters
+    ----------
+    outputs : Float[np.ndarray, "n c"]. reference : Float[np.ndarray, "c"], not all zeros.
+    """
+    lengths = np.linalg.norm(outputs, axis=1) * np.linalg.norm(reference)
+    return np.asarray((outputs @ reference) / np.where(lengths > 0, lengths, 1.0))
 
 
 def read(outputs: np.ndarray, kind: str, scale: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from blackbox.numerics.ranks import rank_correlation
 from blackbox.plan import Plan
 from blackbox.reasons import show
 from blackbox.records import Dossier
-from blackbox.report import pictures
+from blackbox.report import pictures, sections
 from blackbox.report.templating import fill
 from blackbox.tally import Tally
 
@@ -103,7 +103,9 @@ def _context(told: Told) -> dict[str, Any]:
         "features": shown[0].feature_names,
         "features_rule": shown[0].feature_rule,
         "methods": {name: dict(settings) for name, settings in told.plan.methods.items()},
-        "summary": _by_check(told.tally),
+        "summary": sections.checks_by_kind(told.tally),
+        "decisions": sections.decisions(told),
+        "crosswalk": sections.crosswalk(told.materials.rule is not None),
         "overall": _overall(told),
         "overall_methods": list(told.tally.means()),
         "cases": [_case(one, told.materials.labels, told.pictures.get(one.number)) for one in shown],
@@ -111,20 +113,6 @@ def _context(told: Told) -> dict[str, Any]:
         "rows_if_alone": told.tally.rows_alone,
         "findings": sum(told.count(status) for status in SIGNS),
     }
-
-
-def _by_check(tally: Tally) -> list[dict[str, Any]]:
-    """Show the counts of every check, and the sentences of the first that did not pass."""
-    table = []
-    for name, check in tally.checks.items():
-        told = check.quoted[check.worst]
-        open_ones = told if check.worst != "passed" else []
-        left = sum(check.counts[status] for status in SIGNS if status != "passed") - len(open_ones)
-        table.append(
-            {"name": name.replace("_", " "), "counts": check.counts, "worst": check.worst,
-             "open": open_ones, "more": max(0, left), "example": told[0].sentence}
-        )  # fmt: skip
-    return table
 
 
 def _overall(told: Told) -> list[Line]:

@@ -8,12 +8,15 @@ from typing import Any
 from blackbox.reasons import show
 
 
-def fill(name: str, context: Mapping[str, Any]) -> str:
-    """Return a filled template; everything that came from outside is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+def fill(name: str, context: Mapping[str, Any], package: str = "blackbox.report") -> str:
+    """Return a filled template; everything that came from outside is escaped.
+
+    package : whose templates are looked at first; the report's serve all.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("blackbox.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("blackbox.report")]),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from blackbox import __version__
 from blackbox.errors import BlackboxError
@@ -55,7 +55,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.desk = desk
     for router in (v1.router, v2.router, pages.router):
         app.include_router(router)
-    app.add_api_route("/metrics", metrics, responses=examples.errors(401, 403), tags=["operation"])
+    app.add_api_route(
+        "/metrics",
+        metrics,
+        responses=examples.METERS | examples.errors(401, 403),
+        response_class=PlainTextResponse,
+        tags=["operation"],
+    )
     app.add_exception_handler(BlackboxError, gate.told)
     app.add_exception_handler(HTTPException, gate.plain)
     app.add_exception_handler(RequestValidationError, _invalid)

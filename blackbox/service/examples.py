@@ -85,5 +85,11 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
 
 
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+TENSORS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Tensors, as JSON or with binary ones behind it.", "content": {
+        "application/json": {"schema": OBJECT}, "application/octet-stream": BYTES}}}  # fmt: skip
+METERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "For Prometheus.", "content": {"text/plain": {"schema": TEXT}}}}  # fmt: skip
 ASKED = errors(401, 403, 404, 503)
 WORKED = errors(400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504)

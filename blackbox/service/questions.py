@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from blackbox import seeds
+from blackbox.case import Case
 from blackbox.errors import RequestError, unknown
 from blackbox.explanation import Explanation
 from blackbox.methods import METHODS, Method
@@ -64,7 +65,7 @@ def read_question(
     RequestError : an unknown method or setting, a value that does not fit, or a limit above the ceiling.
     """
     given = {name: _value(value) for name, value in parameters.items() if name not in PROTOCOL}
-    name = given.pop("method", None) or fixed or _default(served)
+    name = given.pop("method", None) or fixed or default(served)
     if fixed is not None and name != fixed:
         raise RequestError(f"This model explains by {fixed}; ask another one for {name!r}.")
     if not isinstance(name, str) or name not in served.methods:
@@ -82,8 +83,9 @@ def read_question(
     )
 
 
-def explain(served: Served, inputs: Sequence[Rows], question: Question, clock: Clock, ledger: Ledger,
-            ) -> list[Answered]:  # fmt: skip
+def explain(
+    served: Served, inputs: Iterable[Rows], question: Question, clock: Clock, ledger: Ledger
+) -> list[Answered]:
     """Explain every input, one after the other, sharing forward passes with other requests.
 
     Parameters
@@ -94,15 +96,18 @@ def explain(served: Served, inputs: Sequence[Rows], question: Question, clock: C
     ------
     RequestError, ModelError, Late, Gone
     """
-    found = []
-    for x in inputs:
-        with served.seat(clock) as seat:
-            case = served.case(seat, x, ledger)
-            made = case.explain(question.method, question.target, question.scale, question.seed)
-            pooled = dict(made.details) | {"pooled": bool(seat.merged)}
-            outputs = case.answers[0][0]
-        found.append(Answered(dataclasses.replace(made, details=pooled), outputs))
-    return found
+    return [explain_one(served, x, question, clock, ledger)[1] for x in inputs]
+
+
+def explain_one(
+    served: Served, x: Rows, question: Question, clock: Clock, ledger: Ledger
+) -> tuple[Case, Answered]:
+    """Explain one input; the case comes with the answer for whoever wants to draw it."""
+    with served.seat(clock) as seat:
+        case = served.case(seat, x, ledger)
+        made = case.explain(question.method, question.target, question.scale, question.seed)
+    details = {**made.details, "pooled": bool(seat.merged)}
+    return case, Answered(dataclasses.replace(made, details=details), case.answers[0][0])
 
 
 def check_count(count: int, ceilings: Ceilings) -> None:
@@ -119,7 +124,8 @@ def record(explanation: Explanation) -> dict[str, Any]:
     return found
 
 
-def _default(served: Served) -> str:
+def default(served: Served) -> str:
+    """Return the method that is used where a request names none."""
     return DEFAULT if DEFAULT in served.methods else next(iter(served.methods))
 
 

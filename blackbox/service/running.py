@@ -44,17 +44,24 @@ def serve(settings: Settings) -> None:
             with _quiet_signals():
                 uvicorn.Server(uvicorn.Config(app, **options(settings))).run([sock])
             return
-    Desk.of(settings).shelf.close()  # a model that cannot be served is told here, not by every worker
+        Desk.of(settings).shelf.close()  # a model that cannot be served is told here, not by every worker
+        log("listening", {"url": address(host, port), "workers": settings.workers})
+        _several(settings, sock)
+
+
+def _several(settings: Settings, sock: socket.socket) -> None:
+    """Serve by several processes that share our socket; one that uvicorn binds would wait 40 ms an answer."""
+    from uvicorn.supervisors import Multiprocess
+
     with tempfile.TemporaryDirectory(prefix="blackbox-service-") as folder:
         told = Path(folder) / "settings.json"
         told.touch(mode=0o600)  # it holds the token
         told.write_text(json.dumps(dataclasses.asdict(settings)), encoding="utf-8")
         os.environ |= {SHARED: folder, TOLD: str(told)}
-        log("listening", {"url": address(host, port), "workers": settings.workers})
-        uvicorn.run(
-            "blackbox.service.running:worker", factory=True, host=host, port=port, workers=settings.workers,
-            **options(settings),
-        )  # fmt: skip
+        config = uvicorn.Config(
+            "blackbox.service.running:worker", factory=True, workers=settings.workers, **options(settings)
+        )
+        Multiprocess(config, sockets=[sock]).run()
 
 
 def worker() -> FastAPI:
@@ -88,7 +95,8 @@ def listening(host: str, port: int) -> socket.socket:
     RequestError : the address is taken or not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only on sockets that name their protocol; without it every answer waits 40 ms
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

@@ -92,8 +92,12 @@ async def model_ready(request: Request, model: str, version: str = VERSION) -> R
     return answer({"name": model, "ready": True})
 
 
-@router.post("/models/{model}/infer", responses=examples.WORKED, openapi_extra=examples.body(examples.V2))
-@router.post("/models/{model}/versions/{version}/infer", responses=examples.WORKED,
+@router.post(
+    "/models/{model}/infer",
+    responses=examples.WORKED | examples.TENSORS,
+    openapi_extra=examples.body(examples.V2),
+)
+@router.post("/models/{model}/versions/{version}/infer", responses=examples.WORKED | examples.TENSORS,
              openapi_extra=examples.body(examples.V2))  # fmt: skip
 async def infer(request: Request, model: str, version: str = VERSION) -> Response:
     """Return the model's answer; a virtual model's answer is an explanation of every row."""
@@ -101,7 +105,11 @@ async def infer(request: Request, model: str, version: str = VERSION) -> Respons
     return await _work(request, served, model, method, method is not None)
 
 
-@router.post("/models/{model}/explain", responses=examples.WORKED, openapi_extra=examples.body(examples.V2))
+@router.post(
+    "/models/{model}/explain",
+    responses=examples.WORKED | examples.TENSORS,
+    openapi_extra=examples.body(examples.V2),
+)
 async def explain(request: Request, model: str) -> Response:
     """Explain every row; the parameters choose the method and its settings."""
     served, method = _find(request, model, VERSION)

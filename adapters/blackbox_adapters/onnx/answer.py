@@ -27,14 +27,16 @@ class Answer:
     part: Part
     tensor: Tensor
 
-    def take(self, values: Sequence[Any], rows: int | None) -> np.ndarray:
+    def take(self, values: Sequence[Any], rows: int | None, single: bool = False) -> np.ndarray:
         """Return the asked numbers of the first ``rows`` rows, of all where that is None.
+
+        single : the pass had one row, so that a number without an axis is that row's own.
 
         Raises
         ------
         ModelError : an output is a sequence that is no class mapping, or lacks the asked part.
         """
-        arrays = [self._array(value, rows) for value in values]
+        arrays = [self._array(value, rows, single) for value in values]
         if len(arrays) > 1:
             return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
         if not self.part:
@@ -45,9 +47,11 @@ class Answer:
             shape = arrays[0].shape
             raise ModelError(f"The output's shape {shape} has no part {self.tensor.name!r}.") from None
 
-    def _array(self, value: Any, rows: int | None) -> np.ndarray:
+    def _array(self, value: Any, rows: int | None, single: bool) -> np.ndarray:
         array = _from_maps(value, self.tensor) if isinstance(value, list) else np.asarray(value)
-        return array[:rows] if array.ndim else array
+        if array.ndim == 0:
+            return array.reshape(1) if single else array
+        return array[:rows]
 
 
 def _from_maps(answer: Sequence[Mapping[Any, float]], output: Tensor) -> np.ndarray:
@@ -60,7 +64,9 @@ def _from_maps(answer: Sequence[Mapping[Any, float]], output: Tensor) -> np.ndar
     return np.array([[row[key] for key in ordered] for row in answer])
 
 
-def choose(outputs: tuple[Tensor, ...], asked: str | None, select: str | None) -> Answer:
+def choose(
+    outputs: tuple[Tensor, ...], asked: str | None, select: str | None, batch: int | str | None = None
+) -> Answer:
     """Decide which numbers are asked for.
 
     Parameters
@@ -70,12 +76,14 @@ def choose(outputs: tuple[Tensor, ...], asked: str | None, select: str | None) -
         output is taken (classifiers put their label first).
     select : part of the output as an index such as ``[0,:,1]`` over all axes (the batch's is 0 or :)
         or ``[:,1]`` over one row's axes; None = all of it.
+    batch : the leading axis of the inputs that are asked about. An output that declares another length
+        (a state of two layers) is no row's answer and is asked only by name.
 
     Raises
     ------
     RequestError : unknown output, or an index that does not fit. ModelError : no output holds numbers.
     """
-    names = _names(outputs, asked)
+    names = _names(outputs, asked, batch)
     by_name = {tensor.name: tensor for tensor in outputs}
     if len(names) > 1:
         if select:
@@ -89,7 +97,7 @@ def choose(outputs: tuple[Tensor, ...], asked: str | None, select: str | None) -
     return Answer(names, part, Tensor(f"{tensor.name}{select.replace(' ', '')}", tensor.dtype, (None, None)))
 
 
-def _names(outputs: tuple[Tensor, ...], asked: str | None) -> tuple[str, ...]:
+def _names(outputs: tuple[Tensor, ...], asked: str | None, batch: int | str | None) -> tuple[str, ...]:
     known = [tensor.name for tensor in outputs]
     if asked is not None:
         named = (asked,) if asked in known else tuple(name.strip() for name in asked.split(","))
@@ -99,12 +107,19 @@ def _names(outputs: tuple[Tensor, ...], asked: str | None) -> tuple[str, ...]:
         return named
     floats = [tensor for tensor in outputs if tensor.dtype.startswith(("float", "bfloat"))]
     others = [tensor for tensor in outputs if tensor not in floats]
+    floats = [tensor for tensor in floats if _per_row(tensor, batch)] or floats
     numbers = [tensor.name for tensor in outputs if tensor.dtype.startswith(("int", "uint", "bool"))]
     if not floats and not numbers:
         raise ModelError(f"The model has no output that holds numbers, only {', '.join(known)}.")
     if len(floats) > 1 and others and all(len(tensor.shape) == 1 for tensor in floats):
         return tuple(tensor.name for tensor in floats)
     return (floats[-1].name if floats else numbers[-1],)
+
+
+def _per_row(tensor: Tensor, batch: int | str | None) -> bool:
+    """No other length is declared than the batch's; [1] is written by exporters that mean any number."""
+    length = tensor.shape[0] if tensor.shape else None
+    return not isinstance(length, int) or length in (1, batch)
 
 
 def _parse(select: str, rank: int) -> Part:

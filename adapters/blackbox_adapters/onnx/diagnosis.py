@@ -54,13 +54,14 @@ def _reading_of(builds: dict[str, str]) -> Reading:
 def _starts(device: str, needed: bool) -> Reading:
     """Start a session of one node; what it reports is what works."""
     try:
-        used = runtime.start_graph(_one_node(), device)
+        used = runtime.start_graph(one_node(), device)
     except BlackboxError as error:
         return Reading(f"runs on {device}", "no", not needed, error.message)
     return Reading(f"runs on {device}", f"yes ({used})")
 
 
-def _one_node() -> bytes:
+def one_node() -> bytes:
+    """Return the smallest graph that a session can start on."""
     from onnx import TensorProto, helper
 
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("x", "y")]

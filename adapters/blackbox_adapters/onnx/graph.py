@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from blackbox.errors import ModelError
 
 
-def load_graph(path: Path) -> Any:
-    """Parse the file without its external data.
+def parse_graph(content: bytes, name: str) -> Any:
+    """Parse a model without its external data.
+
+    Parameters
+    ----------
+    content : the model file. name : how to call it in an error.
 
     Returns
     -------
@@ -26,38 +28,21 @@ def load_graph(path: Path) -> Any:
     import onnx
     from google.protobuf.message import DecodeError
 
+    proto = onnx.ModelProto()
     try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except DecodeError:
-        raise ModelError(f"{path} is no ONNX model, or a damaged one: it cannot be decoded.") from None
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+        proto.ParseFromString(content)
+    except (DecodeError, UnicodeDecodeError):
+        raise ModelError(f"{name} is no ONNX model, or a damaged one: it cannot be decoded.") from None
     if not proto.graph.node or not proto.graph.output:
-        raise ModelError(f"{path} is no ONNX model: it holds no graph with nodes and outputs.")
+        raise ModelError(f"{name} is no ONNX model: it holds no graph with nodes and outputs.")
     return proto
 
 
-def digests(path: Path, proto: Any) -> dict[str, str]:
-    """Return the SHA-256 of the model file and of every external-data file it names."""
-    names = {
-        entry.value
-        for tensor in proto.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return {name: _sha256(path.parent / name) for name in (path.name, *sorted(names))}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def facts(path: Path, proto: Any) -> dict[str, Any]:
+def facts(content: bytes, proto: Any) -> dict[str, Any]:
     """Return what ``inspect`` shows beside the signature, as plain JSON."""
     operators = Counter(f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in proto.graph.node)
     return {
-        "bytes": path.stat().st_size,
+        "bytes": len(content),
         "ir_version": proto.ir_version,
         "opsets": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},
         "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
@@ -86,14 +71,13 @@ def without_class_maps(proto: Any) -> bytes | None:
 
     The runtime builds a dictionary per row for a ZipMap, a quarter of a tree ensemble's time; the
     tensor behind it holds the same numbers in the order of the node's labels. None when there is no
-    such output, or when weights lie in other files (the runtime then needs the file itself).
+    such output.
     """
     import onnx
 
     outputs = {output.name: output for output in proto.graph.output}
     maps = [node for node in proto.graph.node if node.op_type == "ZipMap" and node.output[0] in outputs]
-    external = any(tensor.external_data for tensor in proto.graph.initializer)
-    if not maps or external:
+    if not maps:
         return None
     cut = onnx.ModelProto()
     cut.CopyFrom(proto)

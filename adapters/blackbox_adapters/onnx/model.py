@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.errors import ModelError, RequestError
-from blackbox.model import Identity, Limits, Rows, Signature, Tensor
+from blackbox.errors import ModelError
+from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signature
 from blackbox.settings import parse
-from blackbox_adapters.onnx import graph, runtime
+from blackbox_adapters.onnx import fused, graph, pace, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
+from blackbox_adapters.onnx.custom_ops import Library, stage
+from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.redraw import redrawn
+from blackbox_adapters.onnx.running import run
 from blackbox_adapters.onnx.scan import scan
+from blackbox_adapters.onnx.signature import Inputs, is_scalar, labelled, read_inputs, read_output
 from blackbox_adapters.onnx.traits import traits
 
-DTYPES = {"float": "float32", "double": "float64"}
-"""ONNX Runtime's names that differ from NumPy's."""
-
-FED = {
-    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-    "uint64", "bool", "string",
-}  # fmt: skip
-"""Input types that ONNX Runtime takes from NumPy arrays."""
-
-CELLS_PER_RUN = 262_144
-"""Rows per run by rule: so many input cells, a power of two of rows between 4 and 4,096. Measured:
-4,096 rows of 64 columns, 256 pictures of 28 x 28 and 4 of 3 x 224 x 224 are at or near the best."""
+if TYPE_CHECKING:
+    from blackbox_adapters.onnx.sandboxed import SandboxedModel
 
 
 @dataclass(frozen=True)
@@ -40,10 +33,12 @@ class OnnxModel:
 
     session: Any
     answer: Answer
+    inputs: Inputs
     signature: Signature
     limits: Limits
     identity: Identity
-    settings: OnnxOptions = field(default_factory=OnnxOptions, repr=False)
+    settings: OnnxOptions = field(repr=False)
+    fusing: fused.Fusing = field(repr=False)
     traits: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, rows: Rows) -> Rows:
@@ -54,13 +49,26 @@ class OnnxModel:
         ModelError : the runtime refused the rows or failed on them.
         """
         count = len(next(iter(rows.values())))
+        feeds: dict[str, Any] = self._padded(rows, count)
+        for constant in self.inputs.constants:
+            feeds[constant.tensor.name] = constant.fed(self.limits.fixed_batch or count)
         try:
-            values = self.session.run(list(self.answer.outputs), self._padded(rows, count))
+            values = run(self.session, self.answer.outputs, feeds, self.inputs.dtypes)
         except Exception as error:  # the runtime raises a family of its own exceptions
             raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
-        return {self.signature.answer: self.answer.take(values, count if self.limits.fixed_batch else None)}
+        kept = count if self.limits.fixed_batch else None
+        return {self.signature.answer: self.answer.take(values, kept, count == 1)}
 
-    def randomised(self, rng: np.random.Generator) -> OnnxModel:
+    def hide(self, hiding: Hiding, readout: Readout) -> Hide:
+        """Return how masks are played: in the graph where that pays, else by rows filled outside."""
+        return self.fusing.hide(hiding, readout)
+
+    def fit(self, x: Rows) -> OnnxModel:
+        """Return the model with the rows per run that suit one input."""
+        limits = pace.suited(self, x, self.settings.batch_size, self.settings.threads)
+        return self if limits == self.limits else replace(self, limits=limits)
+
+    def randomised(self, rng: np.random.Generator) -> OnnxModel | SandboxedModel:
         """Open the same file with its weights shuffled.
 
         Raises
@@ -79,7 +87,7 @@ class OnnxModel:
         return {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for name, a in rows.items()}
 
 
-def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel:
+def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel | SandboxedModel:
     """Open an ``.onnx`` file; see ``OnnxOptions`` for the options.
 
     Raises
@@ -87,32 +95,76 @@ def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> On
     RequestError : unknown option, output or device. ModelError : the file cannot be loaded or used.
     """
     settings = parse(OnnxOptions, options, "an ONNX model")
-    path = Path(source)
     runtime.parse_device(device)
-    runtime.load_runtime()
-    proto = graph.load_graph(path)
-    scan(path, proto)
-    found = graph.facts(path, proto)
-    changed = proto if settings.redraw is None else redrawn(proto, path.parent, settings.redraw)
+    if settings.confined:
+        from blackbox_adapters.onnx.sandboxed import open_sandboxed
+
+        return open_sandboxed(Path(source), device, settings)
+    folder, library = Folder(Path(source)), library_of(settings)
+    opened = open_files(folder, device, settings, library.place if library else None)
+    facts = {**opened.identity.facts, "custom_ops": library.facts() if library else None}
+    identity = replace(opened.identity, source=str(source), sha256=folder.sha256, facts=facts)
+    return replace(opened, identity=identity)
+
+
+def library_of(settings: OnnxOptions) -> Library | None:
+    """Return the library of custom operators that was asked for, read and compared with its digest.
+
+    Raises
+    ------
+    RequestError : it is missing, or another one.
+    """
+    if settings.custom_ops is None or settings.custom_ops_sha256 is None:
+        return None
+    return stage(settings.custom_ops, settings.custom_ops_sha256)
+
+
+def open_files(files: Files, device: str, settings: OnnxOptions, library: str | None = None) -> OnnxModel:
+    """Open a model from its bytes; who hands them out knows where they lie and what they hash to.
+
+    Parameters
+    ----------
+    library : where the runtime finds custom operators; None = there are none, and no model may ask.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``open_onnx``.
+    """
+    version = runtime.load_runtime().__version__
+    content = files.model()
+    proto = graph.parse_graph(content, files.name)
+    weights = scan(proto, files.weights, foreign=library is not None)
+    found = graph.facts(content, proto)
+    changed = proto if settings.redraw is None else redrawn(proto, weights, settings.redraw)
     tables = graph.without_class_maps(changed)
-    if tables is None and changed is not proto:
-        tables = bytes(changed.SerializeToString())
-    session, used = runtime.start(path, device, settings.threads, tables)
-    inputs = _inputs(session)
+    if changed is not proto:
+        content, weights = bytes(changed.SerializeToString()), {}
+    loading = runtime.Loading(tables or content, files.name, weights, settings.threads, library)
+    session, used = runtime.start(loading, device, settings.allow_cpu)
+    inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])
-    outputs = tuple(_output(node, names) for node in session.get_outputs())
-    answer = _labelled(choose(outputs, settings.output, settings.select), settings.classes)
+    outputs = tuple(read_output(node, names) for node in session.get_outputs())
+    chosen = choose(outputs, settings.output, settings.select, inputs.asked[0].shape[0])
+    answer = labelled(chosen, settings.classes)
     offered = tuple(output for output in outputs if output.name != answer.tensor.name)
-    signature = Signature(inputs, (*offered, answer.tensor), answer.tensor.name, settings.kind)
+    signature = Signature(inputs.asked, (*offered, answer.tensor), answer.tensor.name, settings.kind)
     bends = _bends(proto, answer)
     if signature.kind is None and _is_one_sigmoid(signature, bends["link"]):
         signature = replace(signature, kind="probabilities")
+    dtypes = {**inputs.dtypes, **{output.name: output.dtype for output in outputs}}
+    inputs = replace(inputs, dtypes=dtypes)
+    limits = _limits(signature, settings, is_scalar(proto, answer.outputs[0]))
     identity = Identity(
-        str(path), graph.digests(path, proto), f"onnxruntime {runtime.load_runtime().__version__}", used,
-        {**found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
-         "weights_shuffled_with": settings.redraw},
+        files.name, {}, f"onnxruntime {version}", used,
+        {
+            **found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
+            "constants": {constant.tensor.name: constant.facts() for constant in inputs.constants},
+            "weights_shuffled_with": settings.redraw,
+        },
     )  # fmt: skip
-    return OnnxModel(session, answer, signature, _limits(signature, settings), identity, settings, bends)
+    kept = loading if used != "cpu" or settings.fuse else replace(loading, content=b"", weights={})
+    fusing = fused.Fusing(kept, changed, answer, inputs, limits, used, settings)
+    return OnnxModel(session, answer, inputs, signature, limits, identity, settings, fusing, bends)
 
 
 def _bends(proto: Any, answer: Answer) -> dict[str, Any]:
@@ -128,65 +180,12 @@ def _is_one_sigmoid(signature: Signature, link: str) -> bool:
     return link == "Sigmoid" and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
 
 
-def _inputs(session: Any) -> tuple[Tensor, ...]:
-    inputs = tuple(_input(node) for node in session.get_inputs())
-    if not inputs:
-        raise ModelError("The model takes no inputs, so there is nothing to explain.")
-    return inputs
-
-
-def _input(node: Any) -> Tensor:
-    tensor = Tensor(node.name, _dtype(node.type), tuple(node.shape or ()))
-    if not tensor.shape:
-        raise ModelError(f"Input {node.name!r} has no batch axis, so rows cannot be asked of this model.")
-    if tensor.dtype not in FED:
-        raise ModelError(f"Input {node.name!r} is {tensor.dtype}, which cannot be fed from here.")
-    return tensor
-
-
-def _output(node: Any, names: Mapping[str, tuple[str, ...]]) -> Tensor:
-    labels = names.get(node.name, ())
-    if node.type.startswith("seq(map("):
-        return Tensor(node.name, "float32", (None, len(labels) or None), labels)
-    shape = tuple(node.shape or ())
-    if labels and len(shape) > 1:
-        return Tensor(node.name, _dtype(node.type), shape, labels)
-    dtype = _dtype(node.type)
-    columns = shape[-1] if len(shape) > 1 else None
-    shared = names.get("", ())
-    fits = dtype.startswith("float") and columns in (None, len(shared)) and len(shape) > 1
-    return Tensor(node.name, dtype, shape, shared if fits else ())
-
-
-def _dtype(text: str) -> str:
-    match = re.fullmatch(r"tensor\((\w+)\)", text)
-    name = match[1] if match else text
-    return DTYPES.get(name, name)
-
-
-def _labelled(answer: Answer, classes: tuple[str, ...]) -> Answer:
-    """Name the answer's columns as the caller wants them."""
-    if not classes:
-        return answer
-    shape = answer.tensor.shape
-    columns = shape[-1] if len(shape) > 1 else 1
-    if isinstance(columns, int) and columns != len(classes):
-        raise RequestError(
-            f"{len(classes)} class names were given, but output {answer.tensor.name!r} has {columns} columns."
-        )
-    return replace(answer, tensor=replace(answer.tensor, labels=classes))
-
-
-def _limits(signature: Signature, settings: OnnxOptions) -> Limits:
-    batches = {t.shape[0] for t in signature.inputs if isinstance(t.shape[0], int)}
+def _limits(signature: Signature, settings: OnnxOptions, scalar: bool) -> Limits:
+    batches = [int(t.shape[0]) for t in signature.inputs if isinstance(t.shape[0], int)]
     if batches:
-        fixed = int(max(b for b in batches if isinstance(b, int)))
-        return Limits(fixed, fixed)
-    if settings.batch_size is not None:
-        return Limits(settings.batch_size)
-    cells = sum(
-        int(np.prod([size if isinstance(size, int) else 1 for size in t.cell_shape]))
-        for t in signature.inputs
-    )
-    rows = 2 ** int(np.log2(max(1, CELLS_PER_RUN // max(1, cells))))
-    return Limits(int(np.clip(rows, 4, 4096)))
+        return Limits(max(batches), max(batches), pace.FIXED)
+    if scalar:  # one number for a whole pass: every row is asked in a pass of its own
+        return Limits(1, None, pace.FIXED)
+    if isinstance(settings.batch_size, int):
+        return Limits(settings.batch_size, None, pace.GIVEN)
+    return Limits(pace.by_rule(signature.inputs))

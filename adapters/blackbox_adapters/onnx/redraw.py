@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from blackbox.errors import ModelError
 
 
-def redrawn(proto: Any, folder: Path, seed: int) -> Any:
+def redrawn(proto: Any, weights: Mapping[str, bytes], seed: int) -> Any:
     """Return the model with the entries of every weight shuffled within their tensor.
 
     Weights are the floating-point initialisers and constants of two axes and more: matrices and kernels.
@@ -21,7 +20,7 @@ def redrawn(proto: Any, folder: Path, seed: int) -> Any:
 
     Parameters
     ----------
-    proto : onnx.ModelProto; folder : where its external data lies; seed : names the permutations.
+    proto : onnx.ModelProto; weights : content of its files of external data; seed : names the permutations.
 
     Raises
     ------
@@ -32,8 +31,8 @@ def redrawn(proto: Any, folder: Path, seed: int) -> Any:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    if any(tensor.external_data for tensor in copy.graph.initializer):
-        onnx.load_external_data_for_model(copy, str(folder))
+    for tensor in _tensors(copy.graph):
+        _take_in(tensor, weights)
     rng = np.random.default_rng(seed)
     shuffled = 0
     for tensor in _tensors(copy.graph):
@@ -45,6 +44,17 @@ def redrawn(proto: Any, folder: Path, seed: int) -> Any:
     if not shuffled:
         raise ModelError("The model holds no weights that could be shuffled: no float tensor of two axes.")
     return copy
+
+
+def _take_in(tensor: Any, weights: Mapping[str, bytes]) -> None:
+    """Put a tensor's external data inside it."""
+    if not tensor.external_data:
+        return
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    data, offset = weights[entries["location"]], int(entries.get("offset", 0))
+    tensor.raw_data = data[offset : offset + int(entries.get("length", len(data) - offset))]
+    del tensor.external_data[:]
+    tensor.data_location = tensor.DEFAULT
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from blackbox.errors import ModelError, RequestError
+from blackbox_adapters.onnx.hints import hint
 
 INSTALL = (
     'ONNX Runtime is not installed: run python -m pip install "blackbox[gpu]" '
@@ -56,11 +58,30 @@ def parse_device(device: str) -> tuple[str, int]:
     return match[1], int(match[2] or 0)
 
 
-def start(path: Path, device: str, threads: int | None, graph: bytes | None = None) -> tuple[Any, str]:
-    """Start a session on a file, or on a changed copy of its graph; return it with its device.
+@dataclass(frozen=True)
+class Loading:
+    """What a session is made from: bytes only, so that what was scanned and hashed is what is run.
+
+    content : the model. name : how to call it in an error. weights : content of every file of external
+    data. threads : within one pass, None = one per core. library : a file of custom operators. memory :
+    bytes that the session may take on a GPU, None = no limit.
+    """
+
+    content: bytes
+    name: str = "the graph"
+    weights: Mapping[str, bytes] = field(default_factory=dict)
+    threads: int | None = None
+    library: str | None = None
+    memory: int | None = None
+
+
+def start(loading: Loading, device: str, allow_cpu: bool = False) -> tuple[Any, str]:
+    """Start a session; return it with its device.
 
     ``auto`` takes CUDA where a session on it really starts, else the CPU. Runtimes fall back to the
     CPU without raising, so the answer is read from the session, never from what was asked.
+
+    allow_cpu : a GPU asked for by name may be replaced by the CPU; the returned device says so.
 
     Raises
     ------
@@ -71,46 +92,54 @@ def start(path: Path, device: str, threads: int | None, graph: bytes | None = No
     runtime = load_runtime()
     compiled_in = CUDA in runtime.get_available_providers()
     if kind == "cpu" or (kind == "auto" and not compiled_in):
-        return _session(runtime, path, [CPU], threads, graph), "cpu"
-    providers = [_cuda(number), CPU]
-    session = _session(runtime, path, providers, threads, graph) if compiled_in else None
+        return _session(runtime, loading, [CPU]), "cpu"
+    providers = [_cuda(number, loading.memory), CPU]
+    session = _session(runtime, loading, providers) if compiled_in else None
     if session is not None and session.get_providers()[0] == CUDA:
         return session, f"cuda:{number}"
-    if kind == "auto":
-        return session, "cpu"
+    if kind == "auto" or allow_cpu:
+        return session or _session(runtime, loading, [CPU]), "cpu"
     raise RequestError(
         f"device {device!r} was asked for, but no CUDA session starts here: it needs the "
         "onnxruntime-gpu build, an NVIDIA driver, CUDA 13 and cuDNN 9 "
         f'(python -m pip install "blackbox[cuda]" brings the libraries).{both_installed()} '
-        "Use device cpu or auto to run without a GPU."
+        "Use device cpu or auto, or --allow-cpu, to run without a GPU."
     )
 
 
 def start_graph(graph: bytes, device: str) -> str:
     """Start a session on a graph in memory and return the device that it reports."""
-    return start(Path("graph in memory"), device, None, graph)[1]
+    return start(Loading(graph), device)[1]
 
 
-def _cuda(number: int) -> tuple[str, dict[str, Any]]:
+def _cuda(number: int, memory: int | None) -> tuple[str, dict[str, Any]]:
     # EXHAUSTIVE, the default, times convolution algorithms and may choose another one next time;
     # TF32 would cut the mantissa to 10 bits
-    return CUDA, {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+    options = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+    return CUDA, options | ({"gpu_mem_limit": memory} if memory is not None else {})
 
 
-def _session(runtime: Any, path: Path, providers: list[Any], threads: int | None, graph: bytes | None) -> Any:
+def _session(runtime: Any, loading: Loading, providers: list[Any]) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is told by our own errors, not by log lines
     options.use_deterministic_compute = True
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    if loading.threads is not None:
+        options.intra_op_num_threads = loading.threads
     if providers[0] != CPU:
         runtime.set_default_logger_severity(4)
         if importlib.util.find_spec("nvidia") is not None:
             runtime.preload_dlls()
     try:
-        return runtime.InferenceSession(graph or str(path), options, providers=providers)
+        if loading.library is not None:
+            options.register_custom_ops_library(loading.library)
+        if loading.weights:
+            buffers = list(loading.weights.values())
+            options.add_external_initializers_from_files_in_memory(
+                list(loading.weights), buffers, [len(buffer) for buffer in buffers]
+            )
+        return runtime.InferenceSession(loading.content, options, providers=providers)
     except Exception as error:  # the runtime raises a family of its own exceptions, and RuntimeError
-        raise ModelError(f"ONNX Runtime cannot load {path.name}: {reason(error)}") from None
+        raise ModelError(f"ONNX Runtime cannot load {loading.name}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
@@ -118,4 +147,4 @@ def reason(error: Exception) -> str:
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
     text = re.sub(r"/\S+/(\w+\.(?:cc|h)):\d+ ", "", text)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    return lines[0][:400].rstrip(". ") + "."
+    return lines[0][:400].rstrip(". ") + "." + hint(text)

@@ -6,13 +6,12 @@ that fails is not worth handing to native code.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from blackbox.errors import ModelError
+from blackbox_adapters.onnx.files import safe_parts
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
 """Operators that ONNX Runtime brings itself."""
@@ -29,16 +28,27 @@ MOST_DEPTH = 16
 MOST_NODES = 200_000
 MOST_ELEMENTS = 2**31
 MOST_TURNS = 10_000_000
+ADDRESS_MARK = "_ORT_MEM_ADDR_"
+"""ONNX Runtime takes the offset of such a file for an address (onnxruntime issue 28709)."""
+
 UNTIL_TOLD = 2**63 - 1
 """The count by which exporters write a loop that ends by its condition."""
 
 
-def scan(path: Path, proto: Any) -> None:
+def scan(
+    proto: Any, weights: Callable[[str], bytes] | None = None, foreign: bool = False
+) -> dict[str, bytes]:
     """Refuse a model that asks for more than computation on its own files.
 
     Parameters
     ----------
-    path : the model file. proto : onnx.ModelProto, without its external data.
+    proto : onnx.ModelProto, without its external data. weights : reads a file of external data by its
+        place below the model's folder, and refuses others; None = there is no such folder.
+    foreign : operators of unknown domains are let through, because a library for them was named.
+
+    Returns
+    -------
+    The content of every file of external data, by its place.
 
     Raises
     ------
@@ -46,18 +56,20 @@ def scan(path: Path, proto: Any) -> None:
         a link, or of a wrong length, or sizes, loops and depths beyond every honest model.
     """
     local = {(function.domain, function.name) for function in proto.functions}
-    bodies = [(proto.graph, 0), *((function, 0) for function in proto.functions)]
+    bodies = [proto.graph, *proto.functions]
     counted = 0
-    for body, start in bodies:
-        for graph, depth in _graphs(body, start):
+    for body in bodies:
+        for graph, depth in _graphs(body, 0):
             if depth > MOST_DEPTH:
                 raise ModelError(f"The graph is nested more than {MOST_DEPTH} deep: it is not run.")
             counted += len(graph.node)
             if counted > MOST_NODES:
                 raise ModelError(f"The graph has more than {MOST_NODES:,} nodes: it is not run.")
-            _scan_nodes(graph, local)
-    for tensor in _tensors(proto.graph):
-        _scan_tensor(path, tensor)
+            _scan_nodes(graph, None if foreign else local)
+    found: dict[str, bytes] = {}
+    for tensor in (tensor for body in bodies for tensor in _tensors(body)):
+        _scan_tensor(tensor, weights, found)
+    return found
 
 
 def _graphs(body: Any, depth: int) -> Iterator[tuple[Any, int]]:
@@ -72,15 +84,17 @@ def _graphs(body: Any, depth: int) -> Iterator[tuple[Any, int]]:
                 waiting.extend((each, level + 1) for each in inner)
 
 
-def _scan_nodes(graph: Any, local: set[tuple[str, str]]) -> None:
+def _scan_nodes(graph: Any, local: set[tuple[str, str]] | None) -> None:
     constants = {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
     for node in graph.node:
         if node.op_type in REFUSED:
             raise ModelError(f"The operator {node.op_type} {REFUSED[node.op_type]}: it is not run.")
-        if node.domain not in DOMAINS and (node.domain, node.op_type) not in local:
+        known = local is None or node.domain in DOMAINS or (node.domain, node.op_type) in local
+        if not known:
             raise ModelError(
-                f"The operator {node.domain}.{node.op_type} needs a library of its own, which this file "
-                "cannot ask for: export the model with standard operators."
+                f"The operator {node.domain}.{node.op_type} needs a library of its own, which no file can "
+                "ask for: export the model with standard operators, or name the library and its SHA-256 "
+                "(--custom-ops PATH --custom-ops-sha256 DIGEST)."
             )
         if node.op_type == "Constant" and node.output:
             constants[node.output[0]] = next((a.t for a in node.attribute if a.name == "value"), None)
@@ -113,42 +127,42 @@ def _whole_numbers(tensor: Any) -> list[int]:
 
 def _tensors(graph: Any) -> Iterator[Any]:
     for inner, _ in _graphs(graph, 0):
-        yield from inner.initializer
+        yield from getattr(inner, "initializer", ())  # a function has none
+        sparse = list(getattr(inner, "sparse_initializer", ()))
         for node in inner.node:
             for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
+                yield from [attribute.t] if attribute.HasField("t") else []
                 yield from attribute.tensors
+                sparse += [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+                sparse += attribute.sparse_tensors
+        for tensor in sparse:
+            yield from (tensor.values, tensor.indices)
 
 
-def _scan_tensor(path: Path, tensor: Any) -> None:
+def _scan_tensor(tensor: Any, weights: Callable[[str], bytes] | None, found: dict[str, bytes]) -> None:
     if any(side < 0 for side in tensor.dims) or prod(tensor.dims) > MOST_ELEMENTS:
         shape = list(tensor.dims)
         raise ModelError(f"The weight {tensor.name!r} declares the shape {shape}: it is not loaded.")
     if tensor.external_data:
-        _scan_external(path, tensor)
+        _scan_external(tensor, weights, found)
 
 
-def _scan_external(path: Path, tensor: Any) -> None:
+def _scan_external(tensor: Any, weights: Callable[[str], bytes] | None, found: dict[str, bytes]) -> None:
     """Weights in another file must lie in the model's folder, in a plain file of their own."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if foreign := set(entries) - EXTERNAL_KEYS:
         raise ModelError(f"The weight {tensor.name!r} has an unknown entry {sorted(foreign)[0]!r}.")
     location = entries.get("location", "")
-    parts = Path(location).parts
-    if not parts or Path(location).is_absolute() or ".." in parts or "\\" in location or ":" in location:
-        raise ModelError(f"The weight {tensor.name!r} lies outside the model's folder: {location!r}.")
-    folder = path.parent
-    for part in parts:
-        folder = folder / part
-        if folder.is_symlink():
-            raise ModelError(f"The weight {tensor.name!r} lies behind a link: {location!r}.")
-    if not folder.is_file():
-        raise ModelError(f"The file {location!r} with the weight {tensor.name!r} is missing.")
-    facts = os.stat(folder)
-    if facts.st_nlink > 1:
-        raise ModelError(f"The file {location!r} has a second name elsewhere (a hard link): it is not read.")
-    _scan_span(tensor, entries, facts.st_size)
+    if ADDRESS_MARK in location:
+        raise ModelError(
+            f"The weight {tensor.name!r} points into the memory of the process: it is not loaded."
+        )
+    safe_parts(location)
+    if weights is None:
+        raise ModelError(f"The weight {tensor.name!r} lies in a file, {location!r}, which is not at hand.")
+    if location not in found:
+        found[location] = weights(location)
+    _scan_span(tensor, entries, len(found[location]))
 
 
 def _scan_span(tensor: Any, entries: dict[str, str], size: int) -> None:

@@ -1,0 +1,162 @@
+"""Hiding inside the graph: one session per layout, and where it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from blackbox.errors import ModelError
+from blackbox.model import Hidden, Hide, Hiding, Limits, Readout
+from blackbox_adapters.onnx import graph, runtime
+from blackbox_adapters.onnx.answer import Answer
+from blackbox_adapters.onnx.binding import Kept
+from blackbox_adapters.onnx.fusing import OLDEST, Layout, fuse, opset_of, spreading
+from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.signature import Inputs
+
+PICKED = {"float32", "float64", "float16", "int8", "int32", "int64", "uint8"}
+"""Input types that the runtime's Where picks from on every device."""
+
+FLOATS = {"float32", "float64", "float16"}
+MOST_SPREAD = 2**26
+"""Entries of the matrix that spreads masks over cells at the most (256 MiB)."""
+
+MOST_BYTES = 2**31 - 2**20
+"""A graph in memory must stay below what the format can hold."""
+
+
+@dataclass(frozen=True)
+class Fusing:
+    """What a model needs to be asked by masks: its graph, and the sessions made so far."""
+
+    loading: runtime.Loading
+    proto: Any
+    answer: Answer
+    inputs: Inputs
+    limits: Limits
+    device: str
+    settings: OnnxOptions
+    sessions: dict[Layout, tuple[Any, str]] = field(default_factory=dict)
+
+    def hide(self, hiding: Hiding, readout: Readout) -> Hide:
+        """Return how masks are played on this input, and why."""
+        layout = Layout.of(hiding, readout)
+        refusal = self._impossible(layout, hiding, readout) or self._wasted()
+        if refusal:
+            return Hide(f"rows filled by NumPy: {refusal}")
+        try:
+            session, prefix = self._session(layout)
+        except ModelError as error:
+            return Hide(f"rows filled by NumPy: the graph that hides does not start ({error.message})")
+        return Hide("in the graph", Playing.of(session, prefix, layout, hiding, readout, self))
+
+    def _impossible(self, layout: Layout, hiding: Hiding, readout: Readout) -> str:
+        """Say what cannot be fused, or nothing."""
+        dtypes = self.inputs.dtypes
+        asked = [dtypes.get(part.name, "") for part in layout.parts]
+        d = _features(hiding)
+        wide = max(d * int(np.prod(part.spread)) for part in layout.parts)
+        reasons = {
+            "the batch is fixed": self.limits.fixed_batch is not None or self.limits.rows_per_run == 1,
+            "an input's type is not picked from in the graph": not PICKED.issuperset(asked),
+            "the output is no tensor of floating-point numbers": not self._is_tensor(),
+            "a part of the output is asked": bool(self.answer.part),
+            f"the {readout.kind} is compared with the input's own": bool(readout.reference),
+            "a constant input follows the batch": any(
+                c.batch is not None or c.value is None for c in self.inputs.constants
+            ),
+            f"the opset is below {OLDEST}": opset_of(self.proto) < OLDEST,
+            "the features have too many cells": wide > MOST_SPREAD and not _in_order(layout),
+            "the graph is too large to be held twice": self.proto.ByteSize() > MOST_BYTES,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def _wasted(self) -> str:
+        """Say why it would not pay, or nothing: it does on a GPU; on a CPU it was measured not to."""
+        if self.settings.fuse is not None:
+            return "" if self.settings.fuse else "as asked"
+        # the runtime's Where takes longer than the bitwise arithmetic of fill.py; benchmarks/README.md
+        return "on a CPU that is as fast as in the graph" if self.device == "cpu" else ""
+
+    def _is_tensor(self) -> bool:
+        """The asked outputs are tensors of floats, class maps counting as the tables they are made from."""
+        return all(self.inputs.dtypes.get(name) in FLOATS for name in self.answer.outputs)
+
+    def _session(self, layout: Layout) -> tuple[Any, str]:
+        if layout not in self.sessions:
+            import onnx
+
+            model = onnx.ModelProto()
+            tables = graph.without_class_maps(self.proto)
+            model.CopyFrom(self.proto) if tables is None else model.ParseFromString(tables)
+            if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
+                model.opset_import.append(onnx.helper.make_opsetid("", OLDEST))
+            fused, prefix = fuse(model, layout, self.answer.outputs)
+            if fused.ByteSize() > MOST_BYTES:
+                raise ModelError("it is too large")
+            loading = replace(self.loading, content=fused.SerializeToString())
+            session, used = runtime.start(loading, self.device)
+            if used != self.device:
+                raise ModelError(f"it starts on {used}, not on {self.device}")
+            self.sessions[layout] = session, prefix
+        return self.sessions[layout]
+
+
+@dataclass(frozen=True)
+class Playing:
+    """One case, ready to be asked: its input, background and targets lie where the model runs."""
+
+    kept: Kept
+    prefix: str
+    floors: bool
+
+    @classmethod
+    def of(
+        cls, session: Any, prefix: str, layout: Layout, hiding: Hiding, readout: Readout, fusing: Fusing
+    ) -> Playing:
+        """Lay out what stays the same for every mask."""
+        count, d = len(next(iter(hiding.background.values()))), _features(hiding)
+        stays: dict[str, np.ndarray] = {
+            f"{prefix}targets": np.array(readout.indices, dtype=np.int64),
+            f"{prefix}fold": np.array([-1, count, len(readout.indices)], dtype=np.int64),
+        }
+        for part in layout.parts:
+            x = hiding.x[part.name]
+            rows = np.repeat(x[None], count, axis=0) if part.still else hiding.background[part.name]
+            stays[f"{prefix}x.{part.name}"] = np.ascontiguousarray(x[None, None])
+            stays[f"{prefix}background.{part.name}"] = np.ascontiguousarray(rows[None])
+            if part.start is None and not part.still:
+                stays[f"{prefix}spread.{part.name}"] = spreading(part, hiding.labels[part.name], d)
+        for constant in fusing.inputs.constants:
+            if constant.value is not None:
+                stays[constant.tensor.name] = constant.value
+        floors = (readout.kind, readout.scale) == ("probabilities", "log-probability")
+        return cls(Kept.of(session, stays, fusing.device), prefix, floors)
+
+    def __call__(self, masks: np.ndarray, apart: bool) -> Hidden:
+        """Play masks in one pass.
+
+        Raises
+        ------
+        ModelError : the runtime failed on them.
+        """
+        wanted = ["scores", "finite", *(["apart"] if apart else []), *(["floored"] if self.floors else [])]
+        feeds = {f"{self.prefix}masks": np.ascontiguousarray(masks)}
+        try:
+            found = dict(
+                zip(wanted, self.kept.run(feeds, [self.prefix + name for name in wanted]), strict=True)
+            )
+        except Exception as error:  # the runtime raises a family of its own exceptions
+            raise ModelError(f"The model failed on {len(masks)} masks: {runtime.reason(error)}") from None
+        floored = int(found["floored"]) if self.floors else 0
+        return Hidden(found["scores"], found.get("apart"), bool(np.isfinite(found["finite"])), floored)
+
+
+def _features(hiding: Hiding) -> int:
+    return 1 + max(int(labels.max(initial=-1)) for labels in hiding.labels.values())
+
+
+def _in_order(layout: Layout) -> bool:
+    return all(part.start is not None or part.still for part in layout.parts)
