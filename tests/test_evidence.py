@@ -464,7 +464,7 @@ def audited(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
     credit = ROOT / "sample_models" / "credit"
     told = {
-        "model": {"path": str(credit / "credit.onnx"), "classes": ["approved", "declined"]},
+        "model": {"path": str(credit / "credit.onnx"), "classes": ["declined", "approved"]},
         "data": {"path": str(credit / "applicants.csv"), "id": "applicant", "first": 2},
         "background": {"path": str(credit / "background.csv"), "most": 10},
         "methods": ["occlusion"], "checks": ["determinism"], "reasons": {"method": "occlusion"},

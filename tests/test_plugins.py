@@ -125,7 +125,7 @@ import mlflow, numpy as np, onnx, pandas as pd
 folder, models = sys.argv[1:]
 mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
 rows = pd.read_csv(f"{models}/credit/applicants.csv").head(3).drop(columns="applicant").astype("float32")
-plan = {"model": {"classes": ["approved", "declined"]},
+plan = {"model": {"classes": ["declined", "approved"]},
         "background": {"path": f"{models}/credit/background.csv", "most": 20},
         "methods": ["occlusion"], "checks": ["determinism"]}
 network = onnx.load(f"{models}/credit/credit.onnx")

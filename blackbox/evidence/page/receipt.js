@@ -91,7 +91,7 @@ function make(tag, attributes, ...children) {
 }
 
 const spaced = (text) => text.match(/.{1,4}/g).join(" ");
-const tidy = (value) => typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }) : String(value);
+const tidy = (value) => typeof value === "number" ? (value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 6 }) : String(value);
 const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 3 });
 const brief = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 const percent = (value) => value.toLocaleString("en", { style: "percent", maximumFractionDigits: 1 });
@@ -109,10 +109,9 @@ function answer(record) {
   const shares = values.length > 1 && values.every((v) => v >= 0 && v <= 1) && Math.abs(values.reduce((a, b) => a + b, 0) - 1) < 1e-3;
   const word = record.predicted ?? (values.length ? values.map(tidy).join(", ") : "no answer");
   const box = make("div", { class: "answer" }, make("div", { class: "soft" }, "The system answered"), make("div", { class: "word" }, String(word)));
-  const top = Math.max(...values.map(Math.abs), 0) || 1;
   const order = values.map((v, k) => k).sort((a, b) => values[b] - values[a]).slice(0, 8);
   if (values.length > 1) for (const k of order) {
-    box.append(make("div", { class: "row" }, make("span", {}, String(names[k])), bar(shares ? values[k] : Math.abs(values[k]) / top),
+    box.append(make("div", { class: "row" }, make("span", {}, String(names[k])), shares ? bar(values[k]) : make("span"),
       make("span", { class: "number" }, shares ? percent(values[k]) : tidy(values[k]))));
   }
   return box;
@@ -173,13 +172,40 @@ function counted(record, explanations, heading) {
   return part;
 }
 
-function told(record) {
+// SHA-256(salt || canonical JSON) of what the reader typed, as a number, as the nearest float32, and as text
+async function isHeld(typed, digest, salt) {
+  const text = typed.trim(), number = Number(text.replaceAll(",", ""));
+  const readings = text !== "" && Number.isFinite(number) ? [number, Math.fround(number), text] : [text];
+  for (const reading of readings) {
+    if (hex(await sha256(joined(unhex(salt), bytesOf(JSON.stringify(reading))))) === digest) return true;
+  }
+  return false;
+}
+
+function hidden(record, items, salt) {
+  const { privacy, digests } = record.input;
+  const rule = privacy === "hash" ? "only as salted digests, so that nobody can read them from it" : "not at all";
+  const about = make("p", {}, `The values themselves are kept in the record ${rule}.`);
+  if (!digests || !/^[0-9a-f]{64}$/.test(salt || "") || !globalThis.crypto?.subtle) {
+    about.append(` The system was told these ${items.length} things: ${items.join(", ")}.`);
+    return [about];
+  }
+  const body = make("tbody");
+  items.forEach((name, k) => {
+    const field = make("input", { "aria-label": name, autocomplete: "off" }), result = make("span", { class: "soft", role: "status" });
+    field.addEventListener("input", async () => {
+      const typed = field.value, same = await isHeld(typed, digests[k], salt);
+      if (field.value === typed) result.textContent = typed.trim() === "" ? "" : same ? "✓ this is what it was told" : "not this";
+    });
+    body.append(make("tr", {}, make("td", {}, name), make("td", {}, field), make("td", {}, result)));
+  });
+  return [about, make("p", {}, "You can check what you know: type a value, and this page says whether it is the one that was recorded. Nothing leaves your device."), make("table", {}, body)];
+}
+
+function told(record, salt) {
   const part = [make("h2", {}, "What the system was told about you")], values = record.input.values;
   const items = record.features.labels || record.features.names;
-  if (!values) {
-    const rule = record.input.privacy === "hash" ? "only as digests: whoever holds the original values can show that they are these" : "not at all";
-    return [...part, make("p", {}, `The values themselves are kept in the record ${rule}. The system was told these ${items.length} things: ${items.join(", ")}.`)];
-  }
+  if (!values) return [...part, ...hidden(record, items, salt)];
   const body = make("tbody");
   items.forEach((name, k) => body.append(make("tr", {}, make("td", {}, name), make("td", { class: "number" }, tidy(values[k])))));
   const table = make("table", {}, make("thead", {}, make("tr", {}, make("th", {}, "Item"), make("th", { class: "number" }, "Value"))), body);
@@ -222,7 +248,7 @@ function content(evidence, statement, keyid, checked) {
   for (const record of cases) {
     const mine = records.filter((other) => other.number === record.number);
     const explanations = mine.filter((other) => other.kind === "explanation"), failures = mine.filter((other) => other.kind === "failure");
-    page.push(...(record === cases[0] ? [answer(record)] : []), ...why(record, explanations), ...(record === cases[0] ? told(record) : []), ...reliable(record, failures));
+    page.push(...(record === cases[0] ? [answer(record)] : []), ...why(record, explanations), ...(record === cases[0] ? told(record, evidence.salt) : []), ...reliable(record, failures));
   }
   return [...page, ...proof(statement, keyid, checked), technical(evidence, statement)];
 }
