@@ -93,7 +93,7 @@ function make(tag, attributes, ...children) {
 const spaced = (text) => text.match(/.{1,4}/g).join(" ");
 const tidy = (value) => typeof value === "number" ? (value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 6 }) : String(value);
 const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 3 });
-const brief = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
+const brief = (value) => (value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 4 });
 const percent = (value) => value.toLocaleString("en", { style: "percent", maximumFractionDigits: 1 });
 const day = (time) => new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
 const yours = (reason) => reason.held === null || reason.held === undefined ? null : make("span", { class: "soft" }, ` – yours: ${tidy(reason.held)}`);
@@ -112,7 +112,7 @@ function answer(record) {
   const order = values.map((v, k) => k).sort((a, b) => values[b] - values[a]).slice(0, 8);
   if (values.length > 1) for (const k of order) {
     box.append(make("div", { class: "row" }, make("span", {}, String(names[k])), shares ? bar(values[k]) : make("span"),
-      make("span", { class: "number" }, shares ? percent(values[k]) : tidy(values[k]))));
+      make("span", { class: "number" }, shares ? percent(values[k]) : brief(values[k]))));
   }
   return box;
 }
