@@ -88,7 +88,7 @@ def _checked(path: Path, name: str, value: Any) -> Description:
     if not isinstance(value, dict):
         raise RequestError(f"{path}: {name} needs keys such as model, background and features.")
     keys = {str(key): inner for key, inner in value.items()}
-    refuse_converted(keys, "", ("methods", "model"))
+    refuse_converted(keys, "", ("methods", "model.allow_cpu", "model.sandbox", "model.options"))
     try:
         found = Description.model_validate(keys)
     except ValidationError as error:

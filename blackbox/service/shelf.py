@@ -228,7 +228,7 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
 
 
 def _from_file(name: str, d: Description, folder: Path, settings: Settings, watch: Watch) -> Served:
-    model = _confined(d.model, settings)
+    model = _confined(d.model, folder, settings)
     data = DataPart(path=d.background.path or "", columns=d.columns, image=d.image)
     plan = Plan(
         model=model, data=data, background=d.background, features=d.features, methods=d.methods, seed=d.seed
@@ -241,15 +241,16 @@ def _from_file(name: str, d: Description, folder: Path, settings: Settings, watc
     )  # fmt: skip
 
 
-def _confined(part: ModelPart, settings: Settings) -> ModelPart:
+def _confined(part: ModelPart, folder: Path, settings: Settings) -> ModelPart:
     """Have a file run in a process of its own, whose passes may take as long as a request at the most."""
     device = part.device if settings.device == "auto" else settings.device
-    if is_url(part.path):
+    onnx = part.path.lower().endswith(".onnx") or (folder / part.path).is_dir()
+    if is_url(part.path) or not onnx:
         return part.model_copy(update={"device": device})
-    keys: dict[str, object] = {"sandbox": settings.sandbox} if part.options.get("sandbox") is None else {}
-    if keys.get("sandbox"):
-        keys["deadline"] = max(LEAST_DEADLINE, settings.ceilings.seconds)
-    return part.model_copy(update={"device": device, "options": keys | part.options})
+    confined = settings.sandbox if part.sandbox is None else part.sandbox
+    deadline = {"deadline": max(LEAST_DEADLINE, settings.ceilings.seconds)} if confined else {}
+    changed = {"device": device, "sandbox": confined, "options": deadline | part.options}
+    return part.model_copy(update=changed)
 
 
 def _from_url(name: str, settings: Settings, watch: Watch) -> Served:
