@@ -464,6 +464,14 @@ def test_one_model_folder_serves_its_background(tmp_path):
         assert record["provenance"]["background"]["rows"] == 2
 
 
+def test_models_of_one_name_are_not_mistaken_for_each_other(tmp_path):
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "m.onnx").write_bytes((SAMPLES / "toys" / "softmax.onnx").read_bytes())
+    with pytest.raises(bb.RequestError, match="Two models are named 'm'"), serving(tmp_path):
+        pass
+
+
 def test_a_clock_of_a_shorter_time_keeps_the_asker():
     whole = Clock.of(10)
     nearer = whole.within(2)

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from blackbox import api
+from blackbox import api, backgrounds, seeds
 from blackbox.backgrounds import Background
 from blackbox.case import Case
 from blackbox.errors import BlackboxError, ModelError, RequestError, nearest
-from blackbox.inputs import Dataset, DataSpec
+from blackbox.inputs import Dataset, DataSpec, read_dataset
 from blackbox.materials import Materials, gather, gather_without_data
 from blackbox.methods import METHODS, Method, method
 from blackbox.model import Model, Rows, is_url, open_model
 from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
 from blackbox.score import Ledger, forward
 from blackbox.service.clock import Clock
-from blackbox.service.description import Description, describe
+from blackbox.service.description import Described, Description, describe, together
 from blackbox.service.failures import Unknown, Unready
 from blackbox.service.pool import Pool, Seat
 from blackbox.service.settings import Settings
@@ -208,12 +208,9 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
     that cannot be loaded.
     """
     shelf = Shelf()
-    found: dict[str, tuple[Description, Path]] = {}
+    found: Described = {}
     for source in settings.models:
-        for name, described in describe(source).items():
-            if name in found:
-                raise RequestError(f"Two models are named {name!r}: serve one of them elsewhere.")
-            found[name] = described
+        found = together(found, describe(source))
     for name in (*found, *settings.remote):
         if not NAME.fullmatch(name):
             raise RequestError(
@@ -259,11 +256,11 @@ def _from_url(name: str, settings: Settings, watch: Watch) -> Served:
     background: Background | None = None
     columns: tuple[str, ...] = ()
     if settings.background is not None:
-        from blackbox import backgrounds
-        from blackbox.inputs import read_dataset
-
         read = read_dataset(Path(settings.background), model.signature)
-        background, columns = backgrounds.sample(read.rows, 100, np.random.default_rng(0)), read.columns
+        background, columns = (
+            backgrounds.sample(read.rows, 100, seeds.generator(0, "background")),
+            read.columns,
+        )
     materials = Materials(model, Dataset((), {}, columns, ()), Background({}), {}, {})
     offered = {each: method(each) for each in METHODS}
     spec = DataSpec(columns or None)
