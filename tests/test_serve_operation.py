@@ -308,6 +308,7 @@ def test_meters_count_what_happened():
     assert meter('blackbox_request_seconds_count{route="/v1/models/{model}:explain"}') == 1
     assert meter('blackbox_budget_share_sum{model="softmax"}') == pytest.approx(rows / 1_000_000)
     assert meter("blackbox_running") == 0
+    assert meter("blackbox_queue_seconds_count") == 1
     assert "nope" not in text
 
 
