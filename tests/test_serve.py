@@ -186,6 +186,7 @@ BAD = {
     "setting value": bad("softmax/explain", 422, ["budget", "'lots'"], json=v2(parameters={"budget": "lots"})),
     "target": bad("softmax/explain", 422, ["Unknown target"], json=v2(parameters={"target": "x"})),
     "target beyond": bad("softmax/explain", 422, ["0 to 2"], json=v2(parameters={"target": 3})),
+    "text of nan": bad("softmax/explain", 422, ["window"], json=v2(parameters={"method": "occlusion", "window": "[NaN]"})),
     "target true": bad("softmax/explain", 422, ["target"], json=v2(parameters={"target": True})),
     "scale": bad("softmax/explain", 422, ["scale"], json=v2(parameters={"scale": "row"})),
     "seed": bad("softmax/explain", 422, ["seed"], json=v2(parameters={"seed": -1})),
