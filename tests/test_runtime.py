@@ -67,11 +67,16 @@ def test_cuda_asked_for_and_absent_may_be_replaced_by_the_cpu_where_that_is_allo
 
 
 def test_a_cpu_that_stands_in_for_a_gpu_is_what_the_record_names():
-    if bb.open_model(MODEL).identity.device != "cpu":
-        pytest.skip("this machine has CUDA")
-    with pytest.raises(bb.RequestError, match="--allow-cpu"):
-        bb.open_model(MODEL, device="cuda")
-    assert bb.open_model(MODEL, device="cuda", options={"allow_cpu": True}).identity.device == "cpu"
+    model = bb.open_model(MODEL, device="cuda", options={"allow_cpu": True})
+    first = model.session.get_providers()[0]
+    assert model.identity.device == ("cuda:0" if first == "CUDAExecutionProvider" else "cpu")
+
+
+def test_what_a_session_was_started_with_is_recorded():
+    facts = bb.open_model(MODEL, device="cpu", options={"threads": 1}).identity.facts["session"]
+    assert facts["threads"] == 1
+    assert facts["deterministic_compute"] is True
+    assert list(facts["providers"]) == ["CPUExecutionProvider"]
 
 
 def test_auto_believes_the_session_and_not_the_list(starts_on):
