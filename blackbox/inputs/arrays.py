@@ -14,6 +14,11 @@ from blackbox.errors import RequestError, unknown
 from blackbox.inputs.numpy_files import read_npy, read_npz
 from blackbox.model import Signature, Tensor, missing_file
 
+UNREADABLE = (
+    ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise about a file; RuntimeError is zipfile's word for a password."""
+
 
 def conform(signature: Signature, x: object) -> dict[str, np.ndarray]:
     """Make one input fit: one array per input name, declared dtype, without the batch axis.
@@ -78,15 +83,7 @@ def read_arrays(path: Path, signature: Signature) -> dict[str, np.ndarray]:
         raise missing_file(path, "data")
     try:
         arrays = {"": read_npy(path)} if path.suffix.lower() == ".npy" else read_npz(path)
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except UNREADABLE as error:
         why = str(error).rstrip(".")
         raise RequestError(f"{path} cannot be read as {path.suffix} without pickle: {why}.") from None
     tensors = {tensor.name: tensor for tensor in signature.inputs}

@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 
 ARRAY, ARCHIVE = b"\x93NUMPY", b"PK"
 MOST_MEMBERS = 1000
+PIECE = 2**24
 UNFOLDED, RATIO = 256 * 2**20, 100
 """An archive may unfold into 256 MiB, or into a hundred times its own size where that is more: deflate
 reaches a thousand times on zeros alone, which no data need."""
@@ -76,11 +77,10 @@ def _array(file: IO[Any], size: int) -> np.ndarray:
     wanted, there = prod(shape) * dtype.itemsize, size - file.tell()
     if any(side < 0 for side in shape) or wanted > there:
         raise ValueError(f"its header declares the shape {shape}, {wanted:,} bytes, and {there:,} follow")
-    content = bytearray(wanted)
-    view, filled = memoryview(content), 0
-    while filled < wanted:
-        got = file.readinto(view[filled:])
-        if not got:
+    content = bytearray()
+    while len(content) < wanted:
+        piece = file.read(min(PIECE, wanted - len(content)))
+        if not piece:
             raise EOFError("it ends too early")
-        filled += got
+        content += piece
     return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
