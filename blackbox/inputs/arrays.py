@@ -15,7 +15,8 @@ from blackbox.inputs.numpy_files import read_npy, read_npz
 from blackbox.model import Signature, Tensor, missing_file
 
 UNREADABLE = (
-    ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
+    zlib.error,
 )  # fmt: skip
 """What NumPy and zipfile raise about a file; RuntimeError is zipfile's word for a password."""
 

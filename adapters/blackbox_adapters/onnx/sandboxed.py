@@ -134,8 +134,7 @@ class SandboxedModel:
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""
-        settings = self.custody.settings
-        limits = pace.suited(self, x, settings.batch_size, settings.threads)
+        limits = pace.suited(self, x, self.custody.settings)
         return self if limits == self.limits else replace(self, limits=limits)
 
     def randomised(self, rng: np.random.Generator) -> SandboxedModel:
