@@ -78,7 +78,7 @@ def table() -> list[str]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = network(Path(folder) / "network.onnx")
-        lines += [line("of ResNet-50's size", path, size, rounds) for size, rounds in ((1, 60), (8, 15))]
+        lines += [line("of ResNet-50's size", path, size, rounds) for size, rounds in ((1, 30), (8, 10))]
     return [*HEADER, *lines]
 
 
