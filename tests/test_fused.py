@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from blackbox.model import Hiding, Readout
 from blackbox.score import Ledger, Score
 from blackbox_adapters.onnx.binding import Kept
 from blackbox_adapters.onnx.fusing import Layout
+from blackbox_adapters.onnx.played import Played
 
 MODELS = Path(__file__).parents[1] / "sample_models"
 RNG = np.random.default_rng(5)
@@ -246,3 +248,56 @@ def test_seven_rows_a_pass_give_what_all_at_once_give():
     for other in found[1:]:
         np.testing.assert_allclose(found[0].values, other.values, atol=1e-6)
         assert found[0].rows == other.rows
+
+
+@pytest.fixture(scope="module")
+def confined():
+    if sys.platform != "linux":
+        pytest.skip("the sandbox is proven on Linux only")
+    return bb.open_model(MODELS / "credit" / "credit.onnx", "cpu", {"fuse": True, "sandbox": True, "threads": 1})
+
+
+def credit_rows(count):
+    return np.loadtxt(MODELS / "credit" / "background.csv", delimiter=",", skiprows=1, dtype=np.float32)[:count]
+
+
+def test_masks_cross_to_a_confined_process_and_only_scores_come_back(confined):
+    rows, asked = credit_rows(12), []
+    custody = confined.custody
+    inside = bb.open_model(MODELS / "credit" / "credit.onnx", "cpu", {"fuse": True, "threads": 1})
+    a, b = (bb.explain(m, rows[0], bb.KernelShap(budget=100), target=[0, 1], background=rows) for m in (confined, inside))
+    agree(a, b, 1e-12)
+    assert a.provenance["hiding"] == "in the graph"
+    game = bb.api.case(confined, rows[0], background=rows).game([0, 1], "raw")
+    played = game.fused.hide.run
+    played.tell = lambda question, arrays: asked.append((question["verb"], sum(a.nbytes for a in arrays.values()))) or custody.ask(question, arrays)
+    masks = RNG.random((300, 27)) < 0.5
+    first = played(masks, False).scores
+    assert asked == [("play", masks.nbytes)]
+    np.testing.assert_allclose(first, bb.api.case(inside, rows[0], background=rows).game([0, 1], "raw")(masks), atol=1e-12)
+
+
+def test_a_confined_process_that_was_replaced_is_sent_the_case_again(confined):
+    rows = credit_rows(5)
+    game = bb.api.case(confined, rows[0], background=rows).game(0, "raw")
+    masks = RNG.random((9, 27)) < 0.5
+    before = game.fused.hide.run(masks, True)
+    confined.custody.child.watch.process.kill()
+    with pytest.raises(bb.ModelError):
+        game.fused.hide.run(masks, True)
+    after = game.fused.hide.run(masks, True)
+    assert np.array_equal(before.scores, after.scores)
+    assert np.array_equal(before.apart, after.apart)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [({}, {}), ({"floored": 0, "finite": True}, {"scores": np.zeros((3, 2))}), ({"floored": -1, "finite": True}, {"scores": np.zeros((4, 1))}),
+     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1), np.float32)}),
+     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1)), "more": np.zeros((4, 1))})],
+)  # fmt: skip
+def test_what_is_no_score_is_not_taken_from_a_confined_process(answer):
+    hiding = Hiding({"x": np.zeros(2)}, {"x": np.arange(2)}, {"x": np.zeros((1, 2))})
+    played = Played(lambda question, arrays: answer, hiding, Readout("y", (0,), "raw", "values"), 1)
+    with pytest.raises(bb.ModelError, match="not trusted"):
+        played(np.ones((4, 2), bool), False)

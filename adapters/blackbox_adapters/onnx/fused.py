@@ -28,6 +28,19 @@ MOST_BYTES = 2**31 - 2**20
 """A graph in memory must stay below what the format can hold."""
 
 
+def wasted(fuse: bool | None, device: str) -> str:
+    """Say why hiding in the graph would not pay, or nothing: it does on a GPU.
+
+    Parameters
+    ----------
+    fuse : as the model was opened. device : ``cpu`` or ``cuda:N``.
+    """
+    if fuse is not None:
+        return "" if fuse else "rows filled by NumPy: as asked"
+    # the runtime's Where takes longer than the bitwise arithmetic of fill.py; benchmarks/README.md
+    return "rows filled by NumPy: on a CPU that is as fast as in the graph" if device == "cpu" else ""
+
+
 @dataclass(frozen=True)
 class Fusing:
     """What a model needs to be asked by masks: its graph, and the sessions made so far."""
@@ -43,9 +56,10 @@ class Fusing:
 
     def hide(self, hiding: Hiding, readout: Readout) -> Hide:
         """Return how masks are played on this input, and why."""
+        if refusal := wasted(self.settings.fuse, self.device):
+            return Hide(refusal)
         layout = Layout.of(hiding, readout)
-        refusal = self._impossible(layout, hiding, readout) or self._wasted()
-        if refusal:
+        if refusal := self._impossible(layout, hiding, readout):
             return Hide(f"rows filled by NumPy: {refusal}")
         try:
             session, prefix = self._session(layout)
@@ -73,13 +87,6 @@ class Fusing:
             "the graph is too large to be held twice": self.proto.ByteSize() > MOST_BYTES,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
-
-    def _wasted(self) -> str:
-        """Say why it would not pay, or nothing: it does on a GPU; on a CPU it was measured not to."""
-        if self.settings.fuse is not None:
-            return "" if self.settings.fuse else "as asked"
-        # the runtime's Where takes longer than the bitwise arithmetic of fill.py; benchmarks/README.md
-        return "on a CPU that is as fast as in the graph" if self.device == "cpu" else ""
 
     def _is_tensor(self) -> bool:
         """The asked outputs are tensors of floats, class maps counting as the tables they are made from."""
