@@ -34,7 +34,6 @@ def inspect(model: str, device: str, probed: bool, data: Path | None, as_json: b
             else None
         )
         facts["probe"] = _probe(opened, data, other)
-        terminal.bill(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
