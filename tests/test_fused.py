@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from blackbox.model import Hiding, Readout
 from blackbox.score import Ledger, Score
 from blackbox_adapters.onnx.binding import Kept
 from blackbox_adapters.onnx.fusing import Layout
-from blackbox_adapters.onnx.played import Played
+from blackbox_adapters.onnx.played import Played, Plays
 
 MODELS = Path(__file__).parents[1] / "sample_models"
 RNG = np.random.default_rng(5)
@@ -236,6 +237,64 @@ def test_bound_arrays_give_the_same_answers_and_are_copied_once():
     for a, b in zip(bound.run(feeds, names), playing.kept.run(feeds, names), strict=True):
         assert np.array_equal(a, b)
     assert isinstance(game.score, Score)
+
+
+def test_on_a_device_every_pass_has_one_shape_and_the_padding_is_thrown_away():
+    """Played here by a model that says it is on a GPU; that a GPU then answers with equal bits is not shown."""
+    path, x = MODELS / "toys" / "softmax.onnx", np.array([1.0, 0.5, -1.0], np.float32)
+    plain = bb.open_model(path, "cpu", {"fuse": True, "batch_size": 12})
+    elsewhere = dataclasses.replace(plain, identity=dataclasses.replace(plain.identity, device="cuda:0"))
+    seen = []
+
+    class Watched:
+        def run(self, outputs, feeds):
+            seen.append(len(next(iter(feeds.values()))))
+            return plain.session.run(outputs, feeds)
+
+    padded = dataclasses.replace(elsewhere, session=Watched())
+    for count in (1, 5, 12):
+        rows = {"x": np.tile(x, (count, 1))}
+        (name,) = plain.predict(rows)
+        np.testing.assert_array_equal(padded.predict(rows)[name], plain.predict(rows)[name])
+    assert seen == [12, 12, 12]
+    game = bb.api.case(plain, x, background=np.eye(3)).game(0, "log-probability")
+    run, masks = game.fused.hide.run, RNG.random((10, 3)) < 0.5
+    even = dataclasses.replace(run, even=4)
+    for apart in (False, True):
+        a, b = run(masks, apart), even(masks, apart)
+        np.testing.assert_array_equal(a.scores, b.scores)
+        assert a.apart is None or np.array_equal(a.apart, b.apart)
+
+
+def test_what_is_kept_for_layouts_and_grids_is_bounded():
+    model = bb.open_model(Path(__file__).parent / "corpus" / "graphs" / "symbolic-picture.onnx", "cpu", {"fuse": True})
+    for side in range(6, 18):
+        x = RNG.random((3, side, side)).astype(np.float32)
+        labels = bb.features.patches(x.shape, 2, 2)[0]
+        for _ in range(2):
+            assert bb.explain(model, x, "occlusion", features=labels).provenance["hiding"] == "in the graph"
+    assert len(model.fusing.sessions) == 8
+    assert len(model.fusing.matrices) == 4
+
+
+def test_a_confined_process_keeps_so_many_bytes_and_is_sent_the_rest_again(monkeypatch):
+    monkeypatch.setattr("blackbox_adapters.onnx.played.MOST_BYTES", 200)
+    model = bb.open_model(MODELS / "toys" / "softmax.onnx", "cpu", {"fuse": True})
+    plays = Plays()
+
+    def tell(question, arrays):
+        return (plays.hide(model.hide, question, arrays), {}) if question["verb"] == "hide" else plays.play(question, arrays)
+
+    several = []
+    for k in range(4):
+        hiding = Hiding({"x": np.full(3, k, np.float32)}, {"x": np.arange(3)}, {"x": np.eye(3, dtype=np.float32)})
+        several.append(Played(tell, hiding, Readout(model.signature.answer, (0,), "raw", "logits")))
+        assert several[-1].begin()
+    assert len(plays.runs) < 4
+    masks = np.array([[True, False, True]])
+    for k, played in enumerate(several):
+        expected = model.hide(played.hiding, played.readout).run(masks, False)
+        np.testing.assert_array_equal(played(masks, False).scores, expected.scores, err_msg=str(k))
 
 
 def test_seven_rows_a_pass_give_what_all_at_once_give():

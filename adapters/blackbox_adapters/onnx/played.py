@@ -15,8 +15,9 @@ from blackbox.model import Hidden, Hide, Hiding, Readout, Rows
 Tell = Callable[[Mapping[str, Any], Rows], tuple[dict[str, Any], dict[str, np.ndarray]]]
 """Asks the process: (question, arrays) -> (answer, arrays)."""
 
-MOST_PLAYS = 64
-"""Hidings that the process keeps; one that was dropped is sent again."""
+MOST_BYTES = 256 * 2**20
+"""Inputs and backgrounds that the process keeps, the latest one in any case; one that was dropped is sent
+again."""
 
 
 @dataclass
@@ -82,6 +83,7 @@ class Plays:
     """The process's end: the hidings that it was sent, the latest ones."""
 
     runs: dict[int, Callable[[np.ndarray, bool], Hidden]] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
     sent: int = 0
 
     def hide(
@@ -99,10 +101,12 @@ class Plays:
         hide = offered(Hiding(*sides), readout)
         if hide.run is None:
             return {"how": hide.how, "number": None}
-        while len(self.runs) >= MOST_PLAYS:
-            del self.runs[next(iter(self.runs))]
         self.sent += 1
         self.runs[self.sent] = hide.run
+        self.sizes[self.sent] = sum(array.nbytes for array in arrays.values())
+        while sum(self.sizes.values()) > MOST_BYTES and len(self.sizes) > 1:
+            oldest = next(iter(self.sizes))
+            del self.runs[oldest], self.sizes[oldest]
         return {"how": hide.how, "number": self.sent}
 
     def play(self, question: Mapping[str, Any], arrays: Rows) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
