@@ -1,8 +1,8 @@
 """Peak memory and time of an audit of the credit model, by number of applicants.
 
 Run it from the top of the checkout:  python benchmarks/audit.py [ROWS ...]   (default 1000 10000)
-With 100000 rows it takes about 8 minutes on one core. Each size runs in a process of its own; rows are the sample
-applicants with their incomes varied.
+With 100000 rows it takes about 8 minutes of one core. Each size runs in a process of its own; rows are
+the sample applicants with their incomes varied.
 """
 
 from __future__ import annotations
