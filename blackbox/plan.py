@@ -25,20 +25,20 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
-from blackbox.plan_reasons import ReasonsPart
+from blackbox.plan_reasons import ReasonsPart, check_reasons
 from blackbox.settings import parse
 from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
 
 
 class ModelPart(_Strict):
-    """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
-    read.
+    """The model: its file (relative to the plan) or URL, what it must hash to, where it runs, how it is read.
 
     classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
     forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
-    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
-    settings of the adapter, such as ``token_env`` of a model behind a URL.
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. sandbox : run the file
+    in a confined process; None = ONNX files are. options : further settings of the adapter, such as
+    ``memory``, ``deadline`` and ``custom_ops`` of an ONNX file, or ``token_env`` of a model behind a URL.
     """
 
     path: str
@@ -52,6 +52,7 @@ class ModelPart(_Strict):
     threads: int | None = None
     constants: dict[str, int | float | str | list[Any]] = {}
     allow_cpu: bool = False
+    sandbox: bool | None = None
     options: dict[str, Any] = {}
 
 
@@ -97,9 +98,8 @@ class DataPart(_Strict):
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
-    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or
-    ``medoids``. most : rows kept at the most, drawn with the plan's seed. sha256 : what the file
-    must hash to.
+    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or ``medoids``. most :
+    rows kept at the most, drawn with the plan's seed. sha256 : what the file must hash to.
     """
 
     path: str | None = None
@@ -247,8 +247,7 @@ def load_plan(path: Path) -> Plan:
     if path.is_dir() or path.suffix.lower() == ".onnx":
         what = "a folder" if path.is_dir() else "a model"
         raise RequestError(f"{path} is {what}, no plan: write one with   blackbox init MODEL --data ROWS.csv")
-    raw = read_yaml(path)
-    return as_plan(raw, str(path))
+    return as_plan(read_yaml(path), str(path))
 
 
 def as_plan(raw: Any, source: str = "The plan") -> Plan:
@@ -263,7 +262,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu", "model.sandbox"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
@@ -274,26 +273,10 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     return plan
 
 
-def missing(plan: Plan, folder: Path) -> RequestError | None:
-    """Return the error for the first file that a plan names and that is not there; None = all are."""
-    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
-    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
-    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
-             "labels": labels, "class names": classes}  # fmt: skip
-    for what, path in named.items():
-        if path is not None and "://" not in path and not (folder / path).exists():
-            return missing_file(folder / path, what)
-    return None
-
-
 def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
-    if plan.reasons is not None and plan.reasons.method not in plan.methods:
-        raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
-    if plan.reasons is not None and plan.reasons.favourable is None:
-        for key in ("passing", "codes", "excluded", "background"):
-            if getattr(plan.reasons, key) not in (None, {}):
-                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
+    if plan.reasons is not None:
+        check_reasons(plan.reasons, plan.methods)
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:

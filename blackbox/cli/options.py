@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from blackbox.cli import terminal
 from blackbox.errors import RequestError
 from blackbox.inputs import DataSpec, ImageSpec
 from blackbox.materials import class_names
@@ -28,6 +29,12 @@ MODEL = [
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
     click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE|FILE",
                  help="An input that is the same in every pass, a value or an .npy file; repeatable."),
+    click.option("--sandbox/--no-sandbox", default=None,
+                 help="Run the file in a confined process; default: only with the next two."),
+    click.option("--memory", metavar="AMOUNT", help="Most memory of both processes, for example 2GiB."),
+    click.option("--deadline", type=float, metavar="SECONDS", help="Most time to load, and for a pass."),
+    click.option("--custom-ops", metavar="PATH", help="Library of custom operators: native code."),
+    click.option("--custom-ops-sha256", metavar="DIGEST", help="What that library must hash to."),
     click.option("--allow-cpu", is_flag=True, help="Use the CPU where the GPU asked for does not start."),
     click.option("--token-env", metavar="NAME", help="Environment variable with the token of a URL."),
     click.option("--token-file", metavar="FILE", help="File with the token of a URL."),
@@ -36,7 +43,8 @@ MODEL = [
 ]  # fmt: skip
 OPENING = (
     "device", "output", "select", "kind", "class_names", "batch_size", "threads", "constants", "allow_cpu",
-    "token_env", "token_file", "model_options",
+    "sandbox", "memory", "deadline", "custom_ops", "custom_ops_sha256", "token_env", "token_file",
+    "model_options",
 )  # fmt: skip
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),
@@ -71,7 +79,7 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def model_from(model: str, device: str, **given: Any) -> Model:
-    """Open a model with the options of the command line."""
+    """Open a model with the options of the command line; what it cost is told when the command ends."""
     names, further = given.pop("class_names"), settings(given.pop("model_options"), "--model-option")
     held, size = settings(given.pop("constants"), "--constant"), given.pop("batch_size")
     wanted = {
@@ -79,7 +87,9 @@ def model_from(model: str, device: str, **given: Any) -> Model:
         "allow_cpu": given["allow_cpu"] or None,
         "batch_size": int(size) if size is not None and size.lstrip("-").isdecimal() else size,
     }  # fmt: skip
-    return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
+    opened = open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
+    click.get_current_context().call_on_close(lambda: terminal.bill(opened))
+    return opened
 
 
 def data_from(
