@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
-from blackbox.model import Model
+from blackbox.model import Model, is_url
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -18,13 +18,17 @@ FEW = 512
 """Up to so many features the methods' own budgets are modest."""
 
 
-def draft(model: Model, data: Path, spec: DataSpec, plan: Path, classes: Path | None) -> str:
+def draft(
+    model: Model, data: Path, spec: DataSpec, plan: Path, classes: Path | None,
+    options: Mapping[str, Any] | None = None,
+) -> str:  # fmt: skip
     """Return the text of a working plan, with comments on what to check.
 
     Parameters
     ----------
     data : the file with rows or pictures. plan : where the plan will lie; paths in it are relative
-        to its folder. classes : file with class names, if there is one.
+        to its folder. classes : file with class names, if there is one. options : the adapter's own
+        settings that the model was opened with.
 
     Raises
     ------
@@ -38,7 +42,8 @@ def draft(model: Model, data: Path, spec: DataSpec, plan: Path, classes: Path | 
         keep_trailing_newline=True, autoescape=False,  # YAML: every value goes through the yaml filter
     )  # fmt: skip
     environment.filters["yaml"] = _quoted
-    context = _model(model, plan, classes) | _data(given, data, spec, plan) | _shape(model, given, spec)
+    own = {"options": dict(options or {})}
+    context = own | _model(model, plan, classes) | _data(given, data, spec, plan) | _shape(model, given, spec)
     return environment.get_template("plan.yaml").render(context)
 
 
@@ -55,12 +60,13 @@ def _relative(path: Path, plan: Path) -> str:
 
 
 def _model(model: Model, plan: Path, classes: Path | None) -> dict[str, Any]:
-    path, signature = Path(model.identity.source), model.signature
+    source, signature = model.identity.source, model.signature
+    path = Path(source)
     answer = signature.output(signature.answer)
     columns = answer.shape[-1] if len(answer.shape) > 1 else 1
     return {
         "name": plan.name,
-        "model_path": _relative(path, plan),
+        "model_path": source if is_url(source) else _relative(path, plan),
         "sha256": model.identity.sha256.get(path.name, ""),
         "answer": signature.answer,
         "outputs": [output.name for output in signature.outputs],

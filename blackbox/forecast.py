@@ -24,6 +24,9 @@ PROBE_SECONDS = 0.3
 
 PILOT_SECONDS = 2.0
 
+FEW = 64
+"""Rows of each of the two passes that are timed where passes may cost money; no case is played then."""
+
 RECORD = 1500
 """Bytes of a record beside its values: names, settings, provenance."""
 
@@ -120,14 +123,14 @@ def forecast(plan: Plan, folder: Path) -> Forecast:
     materials = gather(plan, folder)
     cases = len(materials.positions(plan.data)) * len(plan.target_list())
     question = _question(plan, materials)
-    asked = {name: _method(method, question) for name, (method, _) in plan.parsed_methods().items()}
+    asked = {name: rows_of(method, question) for name, (method, _) in plan.parsed_methods().items()}
     d, background, played = question.d, question.background, plan.parsed_checks()
     checks = {check.name: costs.per_case(check, asked, d, background) for check in played}
     positions = len(materials.positions(plan.data))
     once = materials.asked + sum(costs.once(check, positions, d, background) for check in played)
     if materials.rule is not None and materials.rule.population is not None:
         compared = replace(question, background=len(materials.rule.population.background))
-        asked["reasons"] = _method(materials.rule.method, compared)
+        asked["reasons"] = rows_of(materials.rule.method, compared)
     budget = plan.budget.of_case(cases)
     most = sum(asked.values()) + sum(rows or 0 for rows in checks.values())
     seconds, probed = _pilot(plan, materials, most if budget is None else min(most, budget))
@@ -155,6 +158,8 @@ def _pilot(plan: Plan, materials: Materials, most: int) -> tuple[float, int]:
     seconds of a whole case, and the rows spent on finding out. most : rows of a case at the most.
     """
     speed, spent = _speed(materials)
+    if _metered(materials):
+        return most / speed, spent
     allowed = min(most, int(speed * PILOT_SECONDS) + 1)
     begun = time.perf_counter()
     first = materials.positions(plan.data)[0]
@@ -165,15 +170,22 @@ def _pilot(plan: Plan, materials: Materials, most: int) -> tuple[float, int]:
 
 
 def _speed(materials: Materials) -> tuple[float, int]:
-    """Time whole passes over rows of the data and return rows per second, and how many rows that took."""
+    """Time passes over rows of the data and return rows per second, and how many rows that took."""
     ledger, model = Ledger(), materials.model
     most, have = model.limits.rows_per_run, len(materials.data)
+    if _metered(materials):
+        most = min(most, FEW)
     batch = {name: array[np.arange(most) % have] for name, array in materials.data.rows.items()}
     forward(model, batch, model.signature.answer, ledger)
     begun, before = time.perf_counter(), ledger.rows
-    while ledger.rows == before or time.perf_counter() - begun < PROBE_SECONDS:
+    while ledger.rows == before or (not _metered(materials) and time.perf_counter() - begun < PROBE_SECONDS):
         forward(model, batch, model.signature.answer, ledger)
     return (ledger.rows - before) / (time.perf_counter() - begun), ledger.rows
+
+
+def _metered(materials: Materials) -> bool:
+    """A model that keeps an account, as endpoints do, may charge for every row: only a few are asked."""
+    return hasattr(materials.model, "account")
 
 
 def _derivatives(_: Any, asked: Question) -> int:
@@ -231,7 +243,8 @@ COSTS: dict[str, Callable[[Any, Question], int]] = {
 """Rows of a method at the most, by the costs that its docstring declares."""
 
 
-def _method(method: methods.Method, asked: Question) -> int:
+def rows_of(method: methods.Method, asked: Question) -> int:
+    """Return the forward rows of one method and one input at the most, base and full score included."""
     rows = COSTS[method.name](method, asked)
     budget = getattr(method, "budget", None)
     derived = method.scale != "raw"

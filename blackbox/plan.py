@@ -32,13 +32,12 @@ from blackbox.yamls import read_yaml, refuse_converted
 
 
 class ModelPart(_Strict):
-    """The model: its file (relative to the plan) or its URL, what it must hash to, where it runs, how it is
-    read.
+    """The model: its file (relative to the plan) or URL, what it must hash to, where it runs, how it is read.
 
     classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
     forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
     .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
-    settings of the adapter, such as ``token_env`` of a model behind a URL.
+    settings of the adapter.
     """
 
     path: str
@@ -50,9 +49,9 @@ class ModelPart(_Strict):
     classes: tuple[str, ...] | str = ()
     batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
-    constants: dict[str, int | float | str | list[Any]] = {}
+    constants: dict[str, int | float | str | list[Any]] = Field(default={})
     allow_cpu: bool = False
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
 class ImagePart(_Strict):
@@ -97,9 +96,8 @@ class DataPart(_Strict):
 class BackgroundPart(_Strict):
     """What stands in for hidden features: rows of a file, their mean, or zeros.
 
-    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or
-    ``medoids``. most : rows kept at the most, drawn with the plan's seed. sha256 : what the file
-    must hash to.
+    path : read like the data; None = no file, so zeros. use : ``rows``, ``mean`` or ``medoids``. most :
+    rows kept at the most, drawn with the plan's seed. sha256 : what the file must hash to.
     """
 
     path: str | None = None
@@ -247,8 +245,7 @@ def load_plan(path: Path) -> Plan:
     if path.is_dir() or path.suffix.lower() == ".onnx":
         what = "a folder" if path.is_dir() else "a model"
         raise RequestError(f"{path} is {what}, no plan: write one with   blackbox init MODEL --data ROWS.csv")
-    raw = read_yaml(path)
-    return as_plan(raw, str(path))
+    return as_plan(read_yaml(path), str(path))
 
 
 def as_plan(raw: Any, source: str = "The plan") -> Plan:
@@ -272,18 +269,6 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     plan.parsed_checks()
     _refuse_contradictions(plan)
     return plan
-
-
-def missing(plan: Plan, folder: Path) -> RequestError | None:
-    """Return the error for the first file that a plan names and that is not there; None = all are."""
-    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
-    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
-    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
-             "labels": labels, "class names": classes}  # fmt: skip
-    for what, path in named.items():
-        if path is not None and "://" not in path and not (folder / path).exists():
-            return missing_file(folder / path, what)
-    return None
 
 
 def _refuse_contradictions(plan: Plan) -> None:

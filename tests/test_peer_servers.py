@@ -94,3 +94,16 @@ def test_the_command_line_asks_a_server(mlserver):
     assert result.exit_code == 0, result.output
     assert "late_payments_24m" in result.stdout
     assert f"asked {mlserver}/v2/models/credit: " in result.stderr
+
+
+def test_our_own_service_is_a_server_like_others(local, question):
+    """It announces binary tensors, so they are used; the README asks it in this way."""
+    port = servers.free_port()
+    with servers.blackbox("serve", "--models", CREDIT, "--port", port, port=port, ready="/v2/health/ready") as url:
+        model = bb.open_model(url + "/v2/models/credit")
+        assert model.dialect.binary
+        x, background = question
+        theirs, ours = (bb.explain(one, x, "occlusion", target=1, background=background) for one in (model, local))
+        result = run("explain", url + "/v2/models/credit", "--input", CREDIT / "applicants.csv", "--method", "occlusion")
+    np.testing.assert_allclose(theirs.values, ours.values, atol=1e-5)
+    assert result.exit_code == 0, result.output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +43,21 @@ def test_explain_says_what_the_file_says_and_what_it_cost(credit, path):
     theirs, ours = (bb.Explanation.from_json(result.stdout) for result in (found, here))
     np.testing.assert_allclose(theirs.values, ours.values, atol=1e-5)
     assert theirs.rows == ours.rows
-    assert f"asked {credit.url}{path}: {theirs.rows:,} rows in " in found.stderr
+    before, after = found.stderr.strip().splitlines()
+    assert before == f"occlusion asks {credit.url}{path} for at most {theirs.rows:,} rows"
+    assert after.startswith(f"asked {credit.url}{path}: {theirs.rows:,} rows in ")
     assert "asked " not in here.stderr
+
+
+def test_the_readmes_command_runs_against_a_service(credit):
+    """The README asks its own service; here an endpoint of the same name stands in for it."""
+    readme = (CREDIT.parents[1] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^blackbox explain (http://127\.0\.0\.1:8080/.*)$", readme, flags=re.M)
+    words = shlex.split(line.replace("http://127.0.0.1:8080", credit.url))
+    typed = [CREDIT.parents[1] / word if word.startswith("sample_models") else word for word in words]
+    result = run("explain", *typed)
+    assert result.exit_code == 0, result.output
+    assert "forward rows" in result.stdout
 
 
 def test_inspect_shows_an_endpoint(credit):
@@ -103,6 +118,43 @@ def test_an_audit_of_an_endpoint_keeps_its_token_out_of_the_evidence(credit, tmp
     assert len(written) > 3
     assert not any(TOKEN.encode() in path.read_bytes() for path in written)
     assert any(credit.url.encode() in path.read_bytes() for path in written)
+
+
+@pytest.mark.parametrize("method", ["lime", "kernelshap", "sis", "saliency", "caso"])
+def test_what_is_spent_is_no_more_than_was_foretold(credit, method, tmp_path):
+    few = (CREDIT / "background.csv").read_text(encoding="utf-8").splitlines(keepends=True)[:4]
+    (tmp_path / "few.csv").write_text("".join(few), encoding="utf-8")
+    result = run("explain", credit.url + "/v2/models/credit", "--input", CREDIT / "applicants.csv", "--id",
+                 "applicant", "--background", tmp_path / "few.csv", "--method", method)  # fmt: skip
+    before, after = result.stderr.strip().splitlines()
+    most, spent = (int(re.search(r"([\d,]+) rows", line)[1].replace(",", "")) for line in (before, after))
+    assert 0 < spent <= most
+
+
+def test_a_dry_run_asks_an_endpoint_for_a_few_rows_only(credit, tmp_path):
+    before = sum(credit.batches)
+    result = run("audit", plan_for(credit, tmp_path), "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "forward rows at most" in result.stdout
+    assert 0 < sum(credit.batches) - before <= 200
+
+
+@pytest.mark.parametrize("path", ["/v2/models/credit", "/invocations"])
+def test_a_drafted_plan_for_an_endpoint_runs(credit, tmp_path, monkeypatch, path):
+    monkeypatch.setenv("MODEL_TOKEN", TOKEN)
+    plan = tmp_path / "audit.yaml"
+    options = ("--token-env", "MODEL_TOKEN", "--model-option", "timeout=30", "--id", "applicant")
+    run("init", credit.url + path, "--data", CREDIT / "applicants.csv", "-o", plan, *options)
+    written = yaml.safe_load(plan.read_text(encoding="utf-8"))
+    assert written["model"]["path"] == credit.url + path
+    assert written["model"]["options"] == {"timeout": 30, "token_env": "MODEL_TOKEN"}
+    assert "sha256" not in written["model"]
+    written["methods"], written["checks"], written["data"]["first"] = {"occlusion": {}}, ["determinism"], 1
+    written.pop("reasons", None)
+    plan.write_text(yaml.safe_dump(written), encoding="utf-8")
+    result = run("audit", plan, "-o", tmp_path / "out")
+    assert result.exit_code in (0, 1), result.output
+    assert TOKEN not in plan.read_text(encoding="utf-8")
 
 
 def test_a_digest_of_an_endpoint_cannot_be_demanded(credit, tmp_path):

@@ -69,13 +69,23 @@ def explain(
     x = rows.row(rows.position(row))
     features = features_for(rows, x, groups, options.pair("--grid", grid), superpixels)
     hidden = background_for(background, opened, rows, spec, seed)
-    try:
-        with terminal.progress(f"{method} on row {row}") as watcher:
-            case = api.case(opened, x, features, hidden, Ledger(most=most_rows, observer=watcher.rows))
-            explanation = case.explain(asked, _target(targets), scale, seed)
-    finally:
-        terminal.bill(opened)
+    ledger = Ledger(most=most_rows)
+    case = api.case(opened, x, features, hidden, ledger)
+    if hasattr(opened, "account"):
+        _foretell(asked, case, len(rows.columns) > 0)
+    with terminal.progress(f"{method} on row {row}") as watcher:
+        ledger.observer = watcher.rows
+        explanation = case.explain(asked, _target(targets), scale, seed)
     _write(explanation, case, json_file, plot)
+
+
+def _foretell(method: register.Method, case: Case, table: bool) -> None:
+    """Say on stderr what will be asked of a model whose passes may cost money, before it is asked."""
+    from blackbox.forecast import Question, rows_of
+
+    cells = sum(array.size for array in case.x.values())
+    most = rows_of(method, Question(len(case.features), len(case.background), table, cells))
+    click.echo(f"{method.name} asks {case.model.identity.source} for at most {most:,} rows", err=True)
 
 
 def features_for(

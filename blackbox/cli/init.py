@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ def init(
         raise RequestError(f"{plan} exists already: name another file with -o, or add --force.")
     opening, reading = options.split(given)
     opened = options.model_from(model, **opening)
-    text = draft(opened, data, options.data_from(**reading), plan, opening["class_names"])
+    text = draft(
+        opened, data, options.data_from(**reading), plan, opening["class_names"], _own(opening, plan)
+    )
     with written(plan) as temporary:
         temporary.write_text(text, encoding="utf-8")
         load_plan(temporary)  # what is written must be readable
@@ -41,3 +44,14 @@ def init(
     click.echo(
         f"wrote {plan}; {checks} lines say CHECK. Then run: blackbox audit {shlex.quote(str(plan))}", err=True
     )
+
+
+def _own(opening: dict[str, Any], plan: Path) -> dict[str, Any]:
+    """Return the settings of the adapter that the plan must repeat; a token's file is relative to it."""
+    token = opening["token_file"]
+    named = {
+        "token_env": opening["token_env"],
+        "token_file": os.path.relpath(token, plan.resolve().parent) if token is not None else None,
+    }
+    given = options.settings(opening["model_options"], "--model-option")
+    return given | {key: value for key, value in named.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from blackbox.cli import terminal
 from blackbox.errors import RequestError
 from blackbox.inputs import DataSpec, ImageSpec
 from blackbox.materials import class_names
@@ -71,7 +72,7 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def model_from(model: str, device: str, **given: Any) -> Model:
-    """Open a model with the options of the command line."""
+    """Open a model with the options of the command line; what it cost is told when the command ends."""
     names, further = given.pop("class_names"), settings(given.pop("model_options"), "--model-option")
     held, size = settings(given.pop("constants"), "--constant"), given.pop("batch_size")
     wanted = {
@@ -79,7 +80,9 @@ def model_from(model: str, device: str, **given: Any) -> Model:
         "allow_cpu": given["allow_cpu"] or None,
         "batch_size": int(size) if size is not None and size.lstrip("-").isdecimal() else size,
     }  # fmt: skip
-    return open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
+    opened = open_model(model, device, {key: value for key, value in wanted.items() if value is not None})
+    click.get_current_context().call_on_close(lambda: terminal.bill(opened))
+    return opened
 
 
 def data_from(

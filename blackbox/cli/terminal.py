@@ -67,7 +67,7 @@ def progress(label: str) -> Iterator[Watcher]:
 def bill(model: Model) -> None:
     """Say on stderr what a model that keeps an account has cost; an endpoint's passes may cost money."""
     account = getattr(model, "account", None)
-    if account is None:
+    if account is None or not account["rows"]:
         return
     again = f" ({account['retries']:,} of them again)" if account["retries"] else ""
     sizes = f"{account['bytes_sent'] / 1e6:,.1f} MB sent, {account['bytes_received'] / 1e6:,.1f} MB received"

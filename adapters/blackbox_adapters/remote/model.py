@@ -21,6 +21,9 @@ from blackbox_adapters.remote.dialects import V2, Card, Dialect, Plain, TooMany,
 from blackbox_adapters.remote.line import Line, connect
 from blackbox_adapters.remote.options import RemoteOptions
 
+UNDECLARED = "predictions"
+"""What the answer is called where the endpoint names no outputs; plans may name it so too."""
+
 UNKNOWN = "unknown: the model's bytes stay behind the endpoint"
 
 
@@ -103,7 +106,8 @@ class RemoteModel:
         answer = self.answer
         if answer is None:
             found = tuple(Tensor(name, _dtype(a), ("batch", *a.shape[1:])) for name, a in outputs.items())
-            answer = choose(found, options.output, options.select)
+            asked = options.output if options.output in outputs or options.output != UNDECLARED else None
+            answer = choose(found, asked, options.select)
         if len(outputs) == len(answer.outputs) == 1:
             return answer.take(list(outputs.values()), count)
         missing = [name for name in answer.outputs if name not in outputs]
@@ -211,7 +215,7 @@ def _signature(
     inputs: tuple[Tensor, ...], card: Card, answer: Answer | None, options: RemoteOptions
 ) -> Signature:
     if answer is None:
-        name = f"{options.output or 'predictions'}{(options.select or '').replace(' ', '')}"
+        name = f"{options.output or UNDECLARED}{(options.select or '').replace(' ', '')}"
         tensor = Tensor(name, "float32", (None, None), options.classes)
         return Signature(inputs, (tensor,), name, options.kind)
     tensor = replace(answer.tensor, labels=options.classes)
