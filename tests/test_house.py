@@ -18,6 +18,7 @@ FLOORS = [
     ["auditing"],
     ["replay"],
     ["comparing"],
+    ["comparing_decisions"],
     ["campaign"],
     ["evidence"],
     ["report"],
