@@ -36,8 +36,9 @@ class ModelPart(_Strict):
 
     classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
     forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
-    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
-    settings of the adapter.
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. sandbox : run the file
+    in a confined process; None = ONNX files are. options : further settings of the adapter, such as
+    ``memory``, ``deadline`` and ``custom_ops`` of an ONNX file, or ``token_env`` of a model behind a URL.
     """
 
     path: str
@@ -49,9 +50,10 @@ class ModelPart(_Strict):
     classes: tuple[str, ...] | str = ()
     batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
-    constants: dict[str, int | float | str | list[Any]] = Field(default={})
+    constants: dict[str, int | float | str | list[Any]] = {}
     allow_cpu: bool = False
-    options: dict[str, Any] = Field(default={})
+    sandbox: bool | None = None
+    options: dict[str, Any] = {}
 
 
 class ImagePart(_Strict):
@@ -260,7 +262,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu", "model.sandbox"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
