@@ -32,6 +32,7 @@ FLOORS = [
     ["lockstep"],
     ["study"],
     ["materials", "draft"],
+    ["ruling"],
     ["plan_files", "schema"],
     ["plan"],
     ["plan_reasons"],
