@@ -167,7 +167,7 @@ def _model(
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
         "batch_size": rows_per_run or part.batch_size, "threads": part.threads,
         "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
-        "sandbox": _confined(part), **_options(part, folder),
+        "sandbox": _confined(part, path), **_options(part, folder),
     }  # fmt: skip
     model = open_model(source, part.device, {k: v for k, v in wanted.items() if v is not None})
     found = model.identity.sha256.get(path.name, "unknown")
@@ -219,11 +219,11 @@ def _options(part: ModelPart, folder: Path) -> dict[str, Any]:
     return {**part.options, **{name: str(folder / str(path)) for name, path in found.items()}}
 
 
-def _confined(part: ModelPart) -> bool | None:
+def _confined(part: ModelPart, path: Path) -> bool | None:
     """An audit does not trust an ONNX file unless its plan says so; other adapters are asked nothing."""
     if part.sandbox is not None or is_url(part.path):
         return part.sandbox
-    return True if part.path.lower().endswith(".onnx") else None
+    return True if path.suffix.lower() == ".onnx" else None
 
 
 def class_names(path: Path) -> tuple[str, ...]:
