@@ -20,7 +20,8 @@ from blackbox.inputs import Dataset, DataSpec
 from blackbox.materials import Materials, gather, gather_without_data
 from blackbox.methods import METHODS, Method, method
 from blackbox.model import Model, Rows, is_url, open_model
-from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
+from blackbox.plan import DataPart, FeaturesPart, Plan
+from blackbox.plan_model import ModelPart
 from blackbox.score import Ledger, forward
 from blackbox.service.clock import Clock
 from blackbox.service.description import Description, describe
