@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -106,6 +107,52 @@ def measure(explain: Callable[[Model], object], model: Any, seconds: float, quic
     same = Replay(model.session, model.signature.answer, recorder.runs)
     taken = _in_turn((lambda: explain(model), replay(batch), same), seconds, quick)
     return _summary(taken, count, len(recorder.runs), batch)
+
+
+ALLOWED = 0.005
+"""Seconds per explanation that no ratio counts: what a millisecond of passes takes is not the question."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Several ways of answering the same question against one floor, the rows of the first.
+
+    floor : seconds. over : medians of the rounds' own ratios. allowed : the same with ``ALLOWED`` taken off
+    for every explanation.
+    """
+
+    rows: int
+    batch: int
+    floor: float
+    over: tuple[float, ...]
+    allowed: tuple[float, ...]
+
+
+def compare(
+    explain: Callable[[Model], object], models: Sequence[Any], answers: int, seconds: float, quick: bool
+) -> Compared:
+    """Time several models that answer alike, in turn with the replay of the first one's rows.
+
+    Parameters
+    ----------
+    models : ``OnnxModel`` of one file. answers : explanations in one call of ``explain``.
+    """
+    recorder = Recorder(models[0])
+    explain(recorder)
+    rows = _joined(recorder.runs)
+    count = len(next(iter(rows.values())))
+    replay = _replays(models[0], rows, count)
+    sizes = (models[0].limits.rows_per_run,) if quick else _candidates(count)
+    tried = _in_turn([replay(size) for size in sizes], seconds / 4, quick)
+    batch = sizes[int(np.median(tried, axis=0).argmin())]
+    asked = [partial(explain, model) for model in models]
+    for ask in asked:
+        ask()
+    taken = _in_turn((replay(batch), *asked), seconds, quick)
+    floor, walls = taken[:, :1], taken[:, 1:]
+    over, allowed = walls / floor, (walls - ALLOWED * answers) / floor
+    medians = [tuple(float(v) for v in np.median(each, axis=0)) for each in (over, allowed)]
+    return Compared(count, batch, float(np.median(floor)), medians[0], medians[1])
 
 
 def _joined(runs: Sequence[Rows]) -> dict[str, np.ndarray]:

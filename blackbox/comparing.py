@@ -117,10 +117,15 @@ def _difference(then: Dossier, method: str, what: str, by: float | None = None) 
 
 
 def scale_of(explanation: Explanation) -> float:
-    """The range that differences are a share of: of the values with zero, or what hiding everything moves."""
+    """The range of the values, with zero, that differences are a share of.
+
+    Values that are nothing but rounding have no range of their own: it is at least a thousandth of what
+    hiding everything moves, and a millionth of the score.
+    """
     values = explanation.values[np.isfinite(explanation.values)]
     spread = float(np.ptp(np.append(values, 0.0)))
-    return max(spread, abs(float(explanation.full_values - explanation.base_values))) or 1.0
+    full, base = float(explanation.full_values), float(explanation.base_values)
+    return max(spread, 1e-3 * abs(full - base), 1e-6 * abs(full)) or 1.0
 
 
 def _explanation(found: Replay, then: Dossier, method: str, was: Explanation, now: Explanation) -> None:

@@ -58,7 +58,8 @@ class Fill:
                 word = np.dtype(f"i{array.dtype.itemsize}")
                 rows = np.ascontiguousarray(self.hiding.background[name])
                 rows = rows.reshape(len(rows), -1).view(word)
-                x = np.tile(np.ascontiguousarray(array).reshape(-1).view(word), (len(rows), 1))
+                x = np.ascontiguousarray(array).reshape(1, -1).view(word)
+                x = x if len(rows) == 1 else np.tile(x, (len(rows), 1))
                 found[name] = (x, rows ^ x)
         return found
 
@@ -84,8 +85,10 @@ class FillMany:
         names = list(first.hiding.x)
         for fill in fills:
             for name in names:
-                alike = name in fill._bits and len(fill.hiding.background[name]) == 1
-                if not alike or not np.array_equal(fill.hiding.labels[name], first.hiding.labels[name]):
+                mine, theirs = fill.hiding.labels[name], first.hiding.labels[name]
+                if name not in fill._bits or len(fill.hiding.background[name]) != 1:
+                    return None
+                if mine is not theirs and not np.array_equal(mine, theirs):
                     return None
         flat = {name: first.hiding.labels[name].ravel() for name in names}
         return cls(

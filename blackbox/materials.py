@@ -25,6 +25,9 @@ from blackbox.populations import Bar, Population, bar_of, select
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
     from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
 
+FILES = ("token_file", "custom_ops")
+"""Options of adapters that name a file."""
+
 
 @dataclass(frozen=True)
 class Materials:
@@ -199,7 +202,7 @@ def _model(
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
         "batch_size": rows_per_run or part.batch_size, "threads": part.threads,
         "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
-        **_options(part, folder),
+        "sandbox": _confined(part), **_options(part, folder),
     }  # fmt: skip
     model = open_model(source, part.device, {k: v for k, v in wanted.items() if v is not None})
     found = model.identity.sha256.get(path.name, "unknown")
@@ -233,12 +236,29 @@ def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
 
 
 def _options(part: ModelPart, folder: Path) -> dict[str, Any]:
-    """Return the adapter's own options; a token's file is relative to the plan, as all its files are."""
-    for name in ("output", "select", "kind", "classes", "batch_size", "threads", "constants", "allow_cpu"):
+    """Return the adapter's own options; their files are relative to the plan, as all are."""
+    for name in (
+        "output",
+        "select",
+        "kind",
+        "classes",
+        "batch_size",
+        "threads",
+        "constants",
+        "allow_cpu",
+        "sandbox",
+    ):
         if name in part.options:
             raise RequestError(f"model.options: {name} is a key of model itself; set it there.")
-    token = part.options.get("token_file")
-    return dict(part.options) | ({"token_file": str(folder / str(token))} if token is not None else {})
+    found = {name: part.options[name] for name in FILES if part.options.get(name) is not None}
+    return {**part.options, **{name: str(folder / str(path)) for name, path in found.items()}}
+
+
+def _confined(part: ModelPart) -> bool | None:
+    """An audit does not trust an ONNX file unless its plan says so; other adapters are asked nothing."""
+    if part.sandbox is not None or is_url(part.path):
+        return part.sandbox
+    return True if part.path.lower().endswith(".onnx") else None
 
 
 def class_names(path: Path) -> tuple[str, ...]:

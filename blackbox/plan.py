@@ -25,7 +25,7 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
-from blackbox.plan_reasons import ReasonsPart
+from blackbox.plan_reasons import ReasonsPart, check_reasons
 from blackbox.settings import parse
 from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
@@ -36,8 +36,9 @@ class ModelPart(_Strict):
 
     classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
     forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
-    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. options : further
-    settings of the adapter.
+    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. sandbox : run the file
+    in a confined process; None = ONNX files are. options : further settings of the adapter, such as
+    ``memory``, ``deadline`` and ``custom_ops`` of an ONNX file, or ``token_env`` of a model behind a URL.
     """
 
     path: str
@@ -49,9 +50,10 @@ class ModelPart(_Strict):
     classes: tuple[str, ...] | str = ()
     batch_size: int | Literal["rule", "probe"] | None = None
     threads: int | None = None
-    constants: dict[str, int | float | str | list[Any]] = Field(default={})
+    constants: dict[str, int | float | str | list[Any]] = {}
     allow_cpu: bool = False
-    options: dict[str, Any] = Field(default={})
+    sandbox: bool | None = None
+    options: dict[str, Any] = {}
 
 
 class ImagePart(_Strict):
@@ -260,7 +262,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu"))
+    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu", "model.sandbox"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
@@ -271,26 +273,10 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     return plan
 
 
-def missing(plan: Plan, folder: Path) -> RequestError | None:
-    """Return the error for the first file that a plan names and that is not there; None = all are."""
-    labels = plan.features.labels if isinstance(plan.features.labels, str) else None
-    classes = plan.model.classes if isinstance(plan.model.classes, str) else None
-    named = {"model": plan.model.path, "data": plan.data.path, "background": plan.background.path,
-             "labels": labels, "class names": classes}  # fmt: skip
-    for what, path in named.items():
-        if path is not None and "://" not in path and not (folder / path).exists():
-            return missing_file(folder / path, what)
-    return None
-
-
 def _refuse_contradictions(plan: Plan) -> None:
     """Refuse keys that are right by themselves and wrong together."""
-    if plan.reasons is not None and plan.reasons.method not in plan.methods:
-        raise unknown("method in reasons (it must be one of the plan's):", plan.reasons.method, plan.methods)
-    if plan.reasons is not None and plan.reasons.favourable is None:
-        for key in ("passing", "codes", "excluded", "background"):
-            if getattr(plan.reasons, key) not in (None, {}):
-                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
+    if plan.reasons is not None:
+        check_reasons(plan.reasons, plan.methods)
     if plan.background.use == "mean" and plan.background.path is None:
         raise RequestError("background: use is mean, but there is no path to rows whose mean it could be.")
     if plan.features.grid is not None and plan.features.superpixels is not None:

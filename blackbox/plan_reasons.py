@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
+from blackbox.errors import RequestError, unknown
+from blackbox.methods import METHODS
 from blackbox.strict import Strict as _Strict
 
 
@@ -43,3 +46,23 @@ class ReasonsPart(_Strict):
     codes: str | None = None
     excluded: dict[str, str] = Field(default={})
     background: ReferencePart | None = None
+
+
+def check_reasons(part: ReasonsPart, asked: Iterable[str]) -> None:
+    """Refuse what is said about reasons and cannot be done with the methods that are asked.
+
+    Raises
+    ------
+    RequestError : a method that is not asked or values no features, or a key that needs ``favourable``.
+    """
+    if part.method not in asked:
+        raise unknown("method in reasons (it must be one of the plan's):", part.method, asked)
+    if part.favourable is None:
+        for key in ("passing", "codes", "excluded", "background"):
+            if getattr(part, key) not in (None, {}):
+                raise RequestError(f"reasons: {key} needs favourable, the name of the output that is wanted.")
+    elif METHODS[part.method].scale != "raw" or part.method == "sis":
+        raise RequestError(
+            f"reasons: {part.method} does not say by how much each feature lowered the score: with "
+            "favourable, take a method that hides features and values each, such as kernelshap."
+        )

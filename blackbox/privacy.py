@@ -7,14 +7,37 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blackbox.canonical import LARGEST, canonical
+from blackbox.errors import RequestError
 
 RULES = ("keep", "hash", "omit")
 WITHHELD = "[withheld]"
+
+
+def secret_file(target: Path) -> Path:
+    """Return where the secret of a bundle lies: beside its folder, readable by its owner only."""
+    return target.with_name(f"{target.name}.secret")
+
+
+def read_secret(path: Path) -> bytes:
+    """Read a bundle's secret.
+
+    Raises
+    ------
+    RequestError : the file holds no secret.
+    """
+    try:
+        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (ValueError, OSError):
+        secret = b""
+    if len(secret) != 32:
+        raise RequestError(f"{path} holds no secret of 32 bytes in hexadecimal: put it back, or delete it.")
+    return secret
 
 
 @dataclass(frozen=True)

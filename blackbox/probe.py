@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blackbox.casts import numpy_dtype
 from blackbox.errors import RequestError
 from blackbox.model import Model, Rows
 from blackbox.numerics import links
+from blackbox.numerics.noise import FOUND, ecnoise
 from blackbox.score import Ledger, forward
 
 MOST_SECONDS = 1.0
@@ -18,6 +20,10 @@ MOST_SECONDS = 1.0
 
 MOST_ROWS = 256
 """Rows that are asked for anything but speed."""
+
+NOISY_ROWS = 4
+NOISE_STEPS = (1e-6, 1e-5, 1e-4)
+"""Steps of the lines on which rounding is looked for, as shares of every cell's size."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,12 @@ class Probe:
         asked by itself instead of among others. Both as a share of the largest output.
     kind : what the output looks like, ``probabilities``, ``logits`` or ``values``. still : share of rows
         on which a small change of the input (a thousandth of its scale) changed nothing at all.
+    noise : how far an output scatters by rounding alone along a short line (ECnoise, good to a factor of 4),
+        as a share of the largest output; 0 where it does not move at all, None where no scatter could be
+        told from the curve, or the inputs are not floating-point.
     homogeneous : f(2x) = 2 f(x) and f(0) = 0 hold, as on networks of ReLUs without biases; None where
-        the inputs are not floating-point. rows : forward rows spent.
+        the inputs are not floating-point. elsewhere : largest change on another device, as a share of the
+        largest output, and that device; None where there is only one. rows : forward rows spent.
     """
 
     speeds: Mapping[int, float]
@@ -38,7 +48,9 @@ class Probe:
     alone: float
     kind: str
     still: float | None
+    noise: float | None
     homogeneous: bool | None
+    elsewhere: tuple[float, str] | None
     rows: int
 
 
@@ -52,23 +64,25 @@ def sample_rows(model: Model, count: int, rng: np.random.Generator) -> dict[str,
     found = {}
     for tensor in model.signature.inputs:
         open_axes = [axis for axis in tensor.cell_shape if not isinstance(axis, int)]
-        if open_axes or not tensor.dtype.startswith("float"):
+        if open_axes or not tensor.dtype.startswith(("float", "bfloat")):
             raise RequestError(
                 f"Input {tensor.name!r} ({tensor.dtype}, shape {tensor.shape}) cannot be drawn: give rows "
                 "with --data."
             )
-        found[tensor.name] = rng.standard_normal((count, *tensor.cell_shape)).astype(tensor.dtype)  # type: ignore[arg-type]
+        found[tensor.name] = rng.standard_normal((count, *tensor.cell_shape)).astype(  # type: ignore[arg-type]
+            numpy_dtype(tensor.dtype)
+        )
     return found
 
 
-def probe(model: Model, rows: Rows) -> Probe:
+def probe(model: Model, rows: Rows, other: Model | None = None) -> Probe:
     """Ask a model about the same rows in several ways.
 
     Parameters
     ----------
-    rows : at least one row per input name.
+    rows : at least one row per input name. other : the same model on another device.
     """
-    ledger = Ledger()
+    ledger, answer = Ledger(), model.signature.output(model.signature.answer)
     some = {name: array[:MOST_ROWS] for name, array in rows.items()}
     first = _ask(model, some, ledger)
     size = float(np.abs(first).max()) or 1.0
@@ -78,9 +92,11 @@ def probe(model: Model, rows: Rows) -> Probe:
         speeds=_speeds(model, rows, ledger),
         repeat=float(np.abs(again - first).max()) / size,
         alone=float(np.abs(alone - first).max()) / size,
-        kind=model.signature.kind or links.detect_kind(first),
+        kind=model.signature.kind or links.detect_named(first, answer.name, answer.dtype),
         still=_still(model, some, first, ledger),
+        noise=_noise(model, some, size, ledger),
         homogeneous=_homogeneous(model, some, first, ledger),
+        elsewhere=None if other is None else _elsewhere(other, some, first / size, size),
         rows=ledger.rows,
     )
 
@@ -114,7 +130,7 @@ def _speeds(model: Model, rows: Rows, ledger: Ledger) -> dict[int, float]:
 
 
 def _floats(model: Model) -> bool:
-    return all(tensor.dtype.startswith("float") for tensor in model.signature.inputs)
+    return all(tensor.dtype.startswith(("float", "bfloat")) for tensor in model.signature.inputs)
 
 
 def _still(model: Model, rows: Rows, first: np.ndarray, ledger: Ledger) -> float | None:
@@ -128,6 +144,37 @@ def _still(model: Model, rows: Rows, first: np.ndarray, ledger: Ledger) -> float
 def _scale(array: np.ndarray) -> np.ndarray:
     spread = array.std(axis=0, dtype=float)
     return np.asarray(np.where(spread > 0, spread, np.maximum(np.abs(array).max(axis=0), 1.0)))
+
+
+def _noise(model: Model, rows: Rows, size: float, ledger: Ledger) -> float | None:
+    """Look at nine points along a line of steps near the precision of the inputs, on a few rows.
+
+    The longest line on which scatter shows counts: on shorter ones too few numbers change.
+    """
+    if not _floats(model):
+        return None
+    rng, found = np.random.default_rng(0), []
+    for k in range(min(NOISY_ROWS, len(next(iter(rows.values()))))):
+        sigmas = []
+        for step in NOISE_STEPS:
+            line = {}
+            for name, array in rows.items():
+                way = rng.choice([-1.0, 1.0], array.shape[1:]) * np.maximum(np.abs(array[k]), 1e-3)
+                steps = np.arange(9).reshape(9, *[1] * way.ndim)
+                line[name] = (array[k] + step * steps * way).astype(array.dtype)
+            values = _ask(model, line, ledger)
+            seen = ecnoise(values)
+            if not np.ptp(values, axis=0).any():
+                sigmas.append(0.0)
+            elif seen.verdict == FOUND:
+                sigmas.append(float(np.nanmax(seen.sigma)))
+        found += [max(sigmas)] if sigmas else []
+    return float(np.median(found)) / size if found else None
+
+
+def _elsewhere(other: Model, rows: Rows, shares: np.ndarray, size: float) -> tuple[float, str]:
+    there = _ask(other, rows, Ledger())
+    return float(np.abs(there / size - shares).max()), other.identity.device
 
 
 def _homogeneous(model: Model, rows: Rows, first: np.ndarray, ledger: Ledger) -> bool | None:

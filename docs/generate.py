@@ -26,6 +26,11 @@ from blackbox_adapters.remote import RemoteOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 100
+PLAYED = {
+    "examine": "for every case",
+    "survey": "once, before the cases",
+    "review": "once, on all records",
+}
 
 
 def help_pages() -> str:
@@ -45,10 +50,14 @@ def help_pages() -> str:
 def check_pages() -> str:
     """Return the checks, with formula, default and cost, as one Markdown page."""
     pages = ["# Checks", "", "Generated from the code by `python docs/generate.py`. Every check takes"]
-    pages += ["`gate: warn` or `gate: fail`; a failed gate makes `blackbox audit` end with 1."]
+    pages += ["`gate: warn` or `gate: fail`; a failed gate makes `blackbox audit` end with 1. A check that"]
+    pages += ["cannot be made here is `skipped`, and its sentence says why."]
     for name, cls in CHECKS.items():
         doc = " ".join((cls.__doc__ or "").split())
-        pages += ["", f"## {name}", "", doc]
+        played = [told for verb, told in PLAYED.items() if hasattr(cls, verb)]
+        settings = [f"`{f.name}={_default(f.default)}`" for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        pages += ["", f"## {name}", "", doc, ""]
+        pages += [f"Played {' and '.join(played)}. Settings: {', '.join(settings)}."]
     return "\n".join(pages) + "\n"
 
 

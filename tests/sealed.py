@@ -31,6 +31,17 @@ def records(cases):
             yield canonical(about | {"kind": "explanation", "method": "lime", "explanation": told | {"method": "lime"}})
 
 
+def decision(held):
+    reason = {"feature": "debts", "label": "open debts", "held": held[2], "value": 0.3, "lower": 0.28, "upper": 0.32,
+              "code": "R04", "text": "There are open debts", "apart": True, "sentence": f"R04 There are open debts ({held[2]})"}  # fmt: skip
+    return {
+        "favourable": "approved", "adverse": True, "score": 0.375, "passing": 0.5, "method": "occlusion", "confidence": 0.95,
+        "compared": "40 of 100 people who just passed", "footing": "SHORTENED", "footing_text": "Only what can be told is given.",
+        "reasons": [reason], "close": ["age in years"], "overlooked": ["sex"], "uncoded": [], "proxy": {},
+        "sentence": "The score for approved is 0.375.",
+    }  # fmt: skip
+
+
 def case_part(number, held, values):
     reasons = [
         {"feature": name, "label": WORDS[name], "held": h, "value": v, "sentence": f"{WORDS[name]} ({h}): {v:+.3g}"}
@@ -43,7 +54,7 @@ def case_part(number, held, values):
         "predicted": "declined",
         "findings": [{"check": "additivity", "case": f"A-{number:03d}", "status": "passed",
                       "sentence": "The parts sum to the whole.", "value": 0, "threshold": 0.01}],
-        "reasons": {"target": "approved", "method": "occlusion",
+        "reasons": {"target": "approved", "method": "occlusion", "decision": decision(held),
                     "supporting": [r for r in reasons if r["value"] > 0],
                     "opposing": [r for r in reasons if r["value"] < 0]},
         "rows": 16, "calls": 2,

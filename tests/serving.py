@@ -23,6 +23,7 @@ SOFTMAX = str(SAMPLES / "toys" / "softmax.onnx")
 def serving(*models, change=lambda app: None, wait=True, **settings):
     """Yield an httpx client of a running service; its desk is ``client.desk``."""
     ceilings = Ceilings(**settings.pop("ceilings", {}))
+    settings.setdefault("sandbox", False)  # a process for each model would make every test slow
     app = create_app(Settings(models=tuple(map(str, models)), ceilings=ceilings, **settings))
     change(app)
     sock = listening("127.0.0.1", 0)

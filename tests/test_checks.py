@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from blackbox.checks import CHECKS, Subject
 from blackbox.errors import RequestError
 from blackbox.explanation import Outcome
 from blackbox.features import grouped
+from blackbox.numerics.nearness import nearness
 
 NAMES = ("a", "b", "c", "d")
 X = np.array([1.0, 2.0, 3.0, 4.0])
@@ -186,13 +188,53 @@ def test_a_ranking_that_rests_on_impossible_rows_is_flagged():
         return rows @ weights - 40 * np.abs(rows[:, 0] - rows[:, 1]) * rows[:, 2:].sum(axis=1)
 
     about = {"x": x, "background": lent, "names": (*NAMES, "e")}
-    (fine,) = CHECKS["manifold"](least=0.7).examine(subject(lambda rows: rows @ weights, **about))
-    (flagged,) = CHECKS["manifold"](least=0.7).examine(subject(odd, **about))
+    (far, fine) = CHECKS["manifold"](least=0.7).examine(subject(lambda rows: rows @ weights, **about))
+    (as_far, flagged) = CHECKS["manifold"](least=0.7).examine(subject(odd, **about))
     assert (fine.status, flagged.status) == ("passed", "warned")
     assert fine.value > 0.85
     assert flagged.value < 0.6
-    assert fine.sentence.split("%")[0] == flagged.sentence.split("%")[0]  # the same questions
-    assert int(fine.sentence.split("%")[0]) > 30
+    assert far.value == as_far.value > 0.3  # the same questions
+    (too_far, _) = CHECKS["manifold"](far=0.3).examine(subject(odd, **about))
+    assert (far.status, too_far.status) == ("passed", "warned")
+
+
+def test_the_two_rankings_of_manifold_are_shapley_values_of_their_games():
+    """A slow twin: every coalition, every order, and v(S) over the ordinary rows of S alone."""
+    lent, x = people(np.random.default_rng(2), 21), np.array([1.5, 1.4, -1, -1, -1])
+
+    def curved(rows):
+        return np.tanh(rows[:, 0] * rows[:, 2]) + rows[:, 1] ** 2 - rows[:, 3] + rows[:, 4] * rows[:, 0]
+
+    game = subject(curved, x=x, background=lent, names=(*NAMES, "e")).case.game(None, "raw")
+    lent = game.background.rows["input"]
+    near = nearness(lent.astype(float), 0.95)
+    check = CHECKS["manifold"](rows=21, masks=30)  # 2^5 - 2: all there are
+    plain, likely, far = check._both(game, near, np.random.default_rng(0))
+
+    def scores(kept, alone):
+        rows = np.where(kept, game.x["input"], lent).astype(float)
+        away = np.array([
+            np.sqrt(((np.delete(near.sample, b, 0) - (row - near.centre) @ near.whitening) ** 2).sum(axis=1).min())
+            for b, row in enumerate(rows)
+        ])  # fmt: skip
+        fits = away <= near.limit
+        if not fits.any():
+            fits[away.argmin()] = True
+        inner = 0 < kept.sum() < 5
+        return float(curved(rows)[fits if alone and inner else slice(None)].mean()), (away > near.limit).sum() if inner else 0
+
+    for alone, values in ((False, plain), (True, likely)):
+        slow = np.zeros(5)
+        for order in itertools.permutations(range(5)):
+            kept = np.zeros(5, dtype=bool)
+            for k in order:
+                before = scores(kept, alone)[0]
+                kept[k] = True
+                slow[k] += scores(kept, alone)[0] - before
+        np.testing.assert_allclose(values, slow / 120, atol=1e-5)
+    every = itertools.product([False, True], repeat=5)
+    assert far == pytest.approx(sum(scores(np.array(kept), True)[1] for kept in every) / (30 * 21))
+    assert not np.allclose(plain, likely, atol=1e-2)
 
 
 def test_manifold_says_what_it_costs_and_when_it_cannot_be_made():
@@ -289,3 +331,10 @@ def test_every_check_knows_warn_and_fail_alone(name):
         assert CHECKS[name](gate=gate).gate == gate
     with pytest.raises(RequestError, match="Did you mean 'fail'"):
         CHECKS[name](gate="fial")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_documents_its_default_and_its_cost(name):
+    told = " ".join(CHECKS[name].__doc__.split())
+    assert re.search(r"[Dd]efaults?:? ", told)
+    assert re.search(r"Costs? |[Nn]o pass", told)

@@ -254,6 +254,8 @@ def test_a_wrong_code_table_is_told(tmp_path, text, words):
 REASONS = {
     "codes without favourable": ("{method: kernelshap, codes: a.csv}", "needs favourable"),
     "background without favourable": ("{method: kernelshap, background: {use: all}}", "needs favourable"),
+    "a method of derivatives": ("{method: caso, favourable: 0}", "take a method that hides"),
+    "subsets": ("{method: sis, favourable: 0}", "take a method that hides"),
     "unknown use": ("{method: kernelshap, favourable: 0, background: {use: al}}", "use"),
     "unknown exclusion": ("{method: kernelshap, favourable: 0, passing: 1, excluded: {x9: no}}", "x9"),
     "no passing score": ("{method: kernelshap, favourable: 0}", "passing"),
@@ -263,7 +265,7 @@ REASONS = {
 @pytest.mark.parametrize("name", REASONS)
 def test_a_wrong_plan_for_reasons_is_exit_2(tmp_path, name):
     reasons, words = REASONS[name]
-    result = run("audit", plan(tmp_path, reasons=reasons), "-o", tmp_path / "out")
+    result = run("audit", plan(tmp_path, reasons=reasons, methods="[kernelshap, caso, sis]"), "-o", tmp_path / "out")
     assert (result.exit_code, words in " ".join(result.stderr.split())) == (2, True)
     assert not (tmp_path / "out").exists()
 

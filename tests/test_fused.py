@@ -121,6 +121,15 @@ def test_old_and_new_opsets_are_fused_alike(tmp_path, opset):
         agree(*both(path, [1.0, 2.0, 0.5, -1.0], "kernelshap", scale=scale, background=RNG.normal(size=(9, 4))), 1e-8)
 
 
+def test_trees_of_an_old_opset_are_fused_and_a_changed_operator_is_not(tmp_path):
+    rows = np.loadtxt(MODELS / "breast_cancer" / "background.csv", delimiter=",", skiprows=1, dtype=np.float32)
+    agree(*both(MODELS / "breast_cancer" / "forest.onnx", rows[0], bb.KernelShap(budget=80), background=rows[1:20]))
+    path = save(tmp_path / "m.onnx", [("Softmax", ["x"], ["y"], {"axis": 1})], [("x", Kind.FLOAT, ["n", 4])],
+                [("y", Kind.FLOAT, ["n", 4])], opset=11)  # fmt: skip
+    found = bb.explain(pair(path)[0], [1.0, 2.0, 0.5, -1.0], "occlusion")
+    assert found.provenance["hiding"] == "rows filled by NumPy: the opset is below 13"
+
+
 def test_class_maps_and_joined_outputs_are_read_as_their_tables(tmp_path):
     each = helper.make_map_type_proto(Kind.INT64, helper.make_tensor_type_proto(Kind.FLOAT, None))
     nodes = [helper.make_node("Softmax", ["x"], ["p"], axis=1),

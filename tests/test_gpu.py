@@ -57,4 +57,4 @@ def test_the_same_question_has_the_same_bits(cuda):
 
 
 def test_rows_per_run_are_probed_on_a_gpu_unless_given(cuda):
-    assert cuda.fit({"input": np.zeros((1, 28, 28), np.float32)}).limits.chosen == "by probe"
+    assert cuda.fit({"image": np.zeros((1, 28, 28), np.float32)}).limits.chosen == "by probe"

@@ -31,7 +31,7 @@ FLOORS = [
     ["lockstep"],
     ["study"],
     ["materials", "draft"],
-    ["schema"],
+    ["plan_files", "schema"],
     ["plan"],
     ["plan_reasons"],
     ["strict"],

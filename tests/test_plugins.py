@@ -98,10 +98,10 @@ def test_the_workflow_s_own_commands_run(tmp_path, keys):
     workflow = yaml.safe_load((ROOT / "docs" / "pipelines" / "audit.yml").read_text())
     steps = workflow["jobs"]["audit"]["steps"]
     named = {step["name"]: step["run"] for step in steps if "run" in step}
-    assert list(named) == ["install", "audit", "sign"]
+    assert list(named) == ["install", "plan", "audit", "sign"]
     environment = {"PLAN": str(plan(tmp_path)), "PUBLIC_KEY": str(keys[1]), "RUNNER_TEMP": str(tmp_path),
                    "BLACKBOX_KEY": keys[0].read_text().strip()}  # fmt: skip
-    for name in ("audit", "sign"):
+    for name in ("plan", "audit", "sign"):
         done = shell(["bash", "-e", "-c", named[name]], tmp_path, **environment)
         assert done.returncode == 0, (name, done.stderr)
     assert done.stdout.splitlines()[1] == "HOLDS: evidence"
@@ -125,7 +125,7 @@ import mlflow, numpy as np, onnx, pandas as pd
 folder, models = sys.argv[1:]
 mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
 rows = pd.read_csv(f"{models}/credit/applicants.csv").head(3).drop(columns="applicant").astype("float32")
-plan = {"model": {"classes": ["approved", "declined"]},
+plan = {"model": {"classes": ["declined", "approved"]},
         "background": {"path": f"{models}/credit/background.csv", "most": 20},
         "methods": ["occlusion"], "checks": ["determinism"]}
 network = onnx.load(f"{models}/credit/credit.onnx")

@@ -44,6 +44,40 @@ def test_a_staircase_is_still_and_a_bias_is_not_homogeneous():
     assert look(lambda x: x.sum(axis=1) + 1).homogeneous is False
 
 
+def test_rounding_shows_as_noise_of_about_its_size():
+    weights = np.random.default_rng(3).normal(size=(64, 1)).astype(np.float32)
+    rounded = look(lambda x: x @ weights, d=64).noise
+    assert 1e-9 < rounded < 1e-6  # float32: 6e-8 of each of 64 summands
+    coarse = look(lambda x: (x @ weights).astype(np.float16), d=64).noise
+    assert coarse is None or coarse > 10 * rounded
+    scattered = np.random.default_rng(4)
+    assert 1e-4 < look(lambda x: x.sum(axis=1) + 1e-3 * scattered.normal(size=len(x))).noise < 1e-2
+
+
+def test_a_staircase_has_no_noise_and_text_is_not_asked():
+    assert look(lambda x: np.floor(x).sum(axis=1)).noise == 0
+    forest = bb.open_model(MODELS / "breast_cancer" / "forest.onnx", "cpu")
+    assert probe(forest, sample_rows(forest, 5, np.random.default_rng(0))).noise == 0
+
+
+def test_another_device_is_compared_with_this_one():
+    def model(shift):
+        return bb.open_model(lambda x: x.sum(axis=1) * (1 + shift), options={"shape": (3,), "batch_size": 64})
+
+    rows = {"input": np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)}
+    seen = probe(model(0), rows, model(1e-3)).elsewhere
+    assert seen[0] == pytest.approx(1e-3, rel=1e-3)
+    assert seen[1] == "cpu"
+    assert probe(model(0), rows).elsewhere is None
+
+
+def test_decision_values_and_bfloat16_are_told():
+    corpus = Path(__file__).parent / "corpus"
+    for file, kind in (("exports/sklearn-decisions", "decision values"), ("graphs/bfloat16", "probabilities")):
+        model = bb.open_model(corpus / f"{file}.onnx", "cpu")
+        assert probe(model, sample_rows(model, 5, np.random.default_rng(0))).kind == kind
+
+
 def test_the_kinds_are_told_apart():
     def p(x):
         e = np.exp(x)
@@ -84,6 +118,8 @@ def test_the_command_shows_it_and_writes_it_as_json():
     told = CliRunner().invoke(cli, ["inspect", str(forest / "forest.onnx"), "--data", str(forest / "patients.csv")])
     assert told.exit_code == 0
     assert "rows per second" in told.stdout
+    assert "noise of rounding" in told.stdout
+    assert "by rule" in told.stdout
     assert "derivatives say nothing" in " ".join(told.stdout.split())
     record = json.loads(
         CliRunner().invoke(cli, ["inspect", str(forest / "forest.onnx"), "--probe", "--json"]).stdout

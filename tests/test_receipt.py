@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
+from pathlib import Path
 
 import browser
 import pytest
 import sealed
 from click.testing import CliRunner
 
+import blackbox as bb
 from blackbox.cli import Told, cli
 from blackbox.errors import EvidenceError, RequestError
 from blackbox.evidence import keys, receipt, signing
@@ -120,7 +123,7 @@ def test_another_key_does_not_verify_a_receipt(made):
 
 FORGERIES = {
     "decision": lambda e: line(e, 0, '"predicted":"declined"', '"predicted":"approved"'),
-    "reason": lambda e: line(e, 0, "yearly income", "yearly outcome"),
+    "reason": lambda e: line(e, 0, "There are open debts", "There are no debts"),
     "input": lambda e: line(e, 0, "20014", "20015"),
     "proof": lambda e: e["records"][0]["proof"].__setitem__(0, "0" * 64),
     "proof's letters": lambda e: e["records"][0]["proof"].__setitem__(0, e["records"][0]["proof"][0].upper()),
@@ -154,6 +157,43 @@ def test_forged_evidence_in_an_unchanged_page_is_found(made, page, tmp_path, nam
     assert code == 4 or name == "proof's letters"  # the same bytes in other letters; the page is stricter
 
 
+@pytest.fixture(scope="module")
+def salted(made, tmp_path_factory):
+    """An applicant whose values the audit keeps as salted digests only, and the page for them."""
+    folder = tmp_path_factory.mktemp("salted")
+    credit = Path(__file__).parent.parent / "sample_models" / "credit"
+    told = {
+        "model": {"path": str(credit / "credit.onnx"), "classes": ["declined", "approved"]},
+        "data": {"path": str(credit / "applicants.csv"), "id": "applicant", "first": 2}, "privacy": "hash",
+        "features": {"groups": {"purpose": [f"purpose_{p}" for p in ("car", "home", "education", "business", "other")]}},
+        "background": {"path": str(credit / "background.csv"), "most": 10},
+        "methods": ["occlusion"], "checks": ["determinism"],
+    }  # fmt: skip
+    bb.audit(told, folder=folder / "bundle")
+    signing.sign(folder / "bundle", made / "auditor.pem")
+    receipt.write_receipt(folder / "bundle", "A-001", folder / "receipt.html")
+    return folder
+
+
+def test_a_receipt_tells_the_salt_of_its_own_case_and_of_no_other(made, salted):
+    evidence = evidence_of((salted / "receipt.html").read_text(encoding="utf-8"))
+    salt = bytes.fromhex(evidence["salt"])
+    case = json.loads(evidence["records"][0]["line"])
+    digests = dict(zip(case["features"]["names"], case["input"]["digests"], strict=True))
+    assert digests["age"] == hashlib.sha256(salt + b"62").hexdigest()  # the first applicant's age in applicants.csv
+    receipt.write_receipt(salted / "bundle", "A-002", salted / "other.html")
+    assert evidence_of((salted / "other.html").read_text(encoding="utf-8"))["salt"] != evidence["salt"]
+    assert (salted / "bundle.secret").read_text().strip() not in (salted / "receipt.html").read_text(encoding="utf-8")
+    assert run("verify", salted / "receipt.html", "--key", made / "auditor.pub.pem")[0] == 0
+
+
+def test_a_receipt_without_the_secret_tells_no_salt(salted):
+    (salted / "bundle.secret").rename(salted / "aside")
+    receipt.write_receipt(salted / "bundle", "A-001", salted / "without.html")
+    (salted / "aside").rename(salted / "bundle.secret")
+    assert "salt" not in evidence_of((salted / "without.html").read_text(encoding="utf-8"))
+
+
 # in the reader's browser -----------------------------------------------------------------------------
 
 VERDICT = "document.documentElement?.dataset.verdict || ''"
@@ -179,11 +219,26 @@ def tab(tmp_path_factory):
 def test_the_browser_verifies_a_receipt_and_shows_what_was_signed(tab, page, tmp_path):
     verdict, seen = read(tab, tmp_path, page)
     assert verdict == "verified"
-    for words in ("Verified", "case A-002", "declined", "62.5%", "yearly income", "20,014", "The method lime gave no answer",
+    for words in ("Verified", "case A-002", "declined", "62.5%", "yearly income", "20,014", "There are open debts", "R04",
+                  "Your score for “approved” is 0.375; 0.5 is enough", "Too close to call: age in years",
+                  "declared that they are none: sex", "The method lime gave no answer",
                   "NaN <&> ü 😀", "scores.onnx"):  # fmt: skip
         assert words in seen
     fingerprint = json.loads(evidence_of(page)["envelope"])["signatures"][0]["keyid"]
     assert fingerprint in seen.replace(" ", "")
+
+
+@pytest.mark.slow
+def test_the_reader_can_check_values_that_the_record_withholds(tab, salted, tmp_path):
+    verdict, seen = read(tab, tmp_path, (salted / "receipt.html").read_text(encoding="utf-8"))
+    assert verdict == "verified"
+    assert "only as salted digests" in seen
+    for item, typed, words in (("age", "62", "this is what"), ("age", "61", "not this"), ("debt_to_income", "0.279", "this is what"),
+                               ("purpose", "purpose_education", "this is what"), ("purpose", "purpose_car", "not this")):  # fmt: skip
+        field = f"document.querySelector('input[aria-label=\"{item}\"]')"
+        tab.evaluate(f"{field}.value = {typed!r}; {field}.dispatchEvent(new Event('input'))")
+        result = f"{field}.closest('tr').lastChild.textContent"
+        assert tab.wait(f"{result}.includes({words!r})"), tab.evaluate(result)
 
 
 @pytest.mark.slow

@@ -355,3 +355,34 @@ def alive(pid):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+PLAN = """
+model: {{path: {model}{extra}}}
+data: {{path: {data}, id: applicant, first: 1}}
+methods: [occlusion]
+"""
+
+
+@pytest.mark.parametrize(("extra", "confined"), [("", True), (", sandbox: true", True), (", sandbox: false", False)])
+def test_an_audit_confines_its_model_unless_the_plan_says_otherwise(tmp_path, extra, confined):
+    from blackbox.materials import gather
+    from blackbox.plan import as_plan
+    from blackbox.yamls import read_yaml
+
+    folder = MODELS / "credit"
+    text = PLAN.format(model=folder / "credit.onnx", data=folder / "applicants.csv", extra=extra)
+    (tmp_path / "plan.yaml").write_text(text)
+    materials = gather(as_plan(read_yaml(tmp_path / "plan.yaml")), tmp_path)
+    assert ("sandbox" in materials.model.identity.facts) == confined
+
+
+def test_the_command_line_confines_on_request():
+    from click.testing import CliRunner
+
+    from blackbox.cli import cli
+
+    result = CliRunner().invoke(cli, ["inspect", str(LINEAR), "--memory", "2GiB", "--deadline", "30", "--json"])
+    held = json.loads(result.output)["sandbox"]
+    assert (held["memory_bytes"], held["memory_of"], held["seconds_a_call"]) == (2**31, "both processes", 30.0)
+    assert "sandbox" not in json.loads(CliRunner().invoke(cli, ["inspect", str(LINEAR), "--json"]).output)

@@ -8,6 +8,7 @@ import struct
 
 import httpx
 import numpy as np
+import onnx
 import pytest
 from serving import SAMPLES, SOFTMAX, X3, serving
 
@@ -405,3 +406,56 @@ def test_a_weak_token_is_refused(tmp_path, text):
 
 def test_the_token_is_not_shown():
     assert TOKEN not in repr(Settings(models=("m",), token=TOKEN))
+
+
+def test_text_is_explained_in_both_versions(tmp_path):
+    from test_onnx import words
+    from tritonclient import http
+
+    with serving(words(tmp_path / "colours.onnx")) as client:
+        instance = {"instances": [["red", "blue"]], "parameters": {"method": "occlusion", "target": 1}}
+        record = client.post("/v1/models/colours:explain", json=instance).json()["explanations"][0]
+        assert (record["values"], record["data"]) == ([0, 2], ["red", "blue"])
+        described = client.get("/v2/models/colours").json()["inputs"]
+        assert described == [{"name": "x", "datatype": "BYTES", "shape": [-1, 2]}]
+        triton = http.InferenceServerClient(f"127.0.0.1:{client.base_url.port}")
+        for binary in (True, False):
+            given = http.InferInput("x", [1, 2], "BYTES")
+            given.set_data_from_numpy(np.array([["red", "blue"]], dtype=object), binary_data=binary)
+            found = triton.infer("colours__occlusion", [given], parameters={"target": 1})
+            assert found.as_numpy("values").tolist() == [[0, 2]]
+            assert triton.infer("colours", [given]).as_numpy("y").tolist() == [[1, 2]]
+        triton.close()
+        wrong = client.post("/v2/models/colours/infer", json=v2(shape=(1, 2), datatype="BYTES", data=["red", 3]))
+        assert wrong.status_code == 422
+        assert "text" in wrong.json()["error"]
+
+
+def test_half_precision_travels_in_binary_only(tmp_path):
+    from test_onnx import cast
+
+    with serving(cast(tmp_path / "half.onnx", onnx.TensorProto.FLOAT16)) as client:
+        names = client.get("/v2/models/half").json()
+        assert names["outputs"][0]["datatype"] in ("FP16", "FP32")
+        array = np.array([[1.0, 0.5]], dtype="<f2" if names["inputs"][0]["datatype"] == "FP16" else "<f4")
+        tensor = {"name": names["inputs"][0]["name"], "shape": [1, 2], "datatype": names["inputs"][0]["datatype"]}
+        asked = {"inputs": [{**tensor, "parameters": {"binary_data_size": array.nbytes}}]}
+        body, headers = packed(asked | {"parameters": {"binary_data_output": True}}, array.tobytes())
+        assert client.post("/v2/models/half/infer", content=body, headers=headers).status_code == 200
+        explained = client.post("/v2/models/half__occlusion/infer", content=body, headers=headers)
+        assert explained.status_code == 200, explained.text
+
+
+def test_the_examples_of_the_description_work(service):
+    description = service.get("/openapi.json").json()
+    worked = 0
+    for path, verbs in description["paths"].items():
+        if "post" not in verbs:
+            continue
+        schema = verbs["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for example in schema["examples"]:
+            got = service.post(path.replace("{model}", "softmax").replace("{version}", "1"), json=example)
+            assert got.status_code == 200, (path, got.text)
+            worked += 1
+    assert worked == 5
+    assert all(verbs[verb].get("summary") for verbs in description["paths"].values() for verb in verbs)

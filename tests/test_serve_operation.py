@@ -185,6 +185,20 @@ def test_too_many_requests_are_told_to_come_back():
         assert "blackbox_refused_total" in client.get("/metrics").text
 
 
+def test_bodies_that_drip_in_hold_few_places_and_not_for_long():
+    def dripping():
+        yield b'{"instances": '
+        time.sleep(1.2)
+        yield b"[]}"
+
+    ceilings = {"running": 1, "waiting": 1, "seconds": 0.5}
+    with serving(SOFTMAX, ceilings=ceilings) as client, ThreadPoolExecutor(5) as threads:
+        asked = [threads.submit(client.post, "/v1/models/softmax:explain", content=dripping()) for _ in range(5)]
+        statuses = sorted(one.result().status_code for one in asked)
+        assert statuses == [429, 429, 504, 504, 504]
+        assert client.post("/v1/models/softmax:explain", json=EXPLAIN).status_code == 200
+
+
 def test_a_late_answer_is_a_504_and_the_next_one_is_fine():
     with serving(SOFTMAX, change=stand(slowly(0.1)), ceilings={"running": 2}) as client:
         late = EXPLAIN | {"parameters": {"method": "sis", "seconds": 0.25}}
@@ -471,6 +485,20 @@ def test_the_commands_of_the_readme_run():
         assert "error" not in json.loads(done.stdout)
     assert {one["name"] for one in json.loads(done.stdout)["outputs"]} >= {"values", "record"}
     assert stopped(process) == 0
+
+
+def test_a_model_that_dies_in_its_own_process_is_replaced():
+    with serving(SOFTMAX, sandbox=True) as client:
+        before = client.post("/v1/models/softmax:explain", json=EXPLAIN).json()
+        model = client.desk.shelf.models["softmax"].model
+        facts = model.identity.facts["sandbox"]
+        assert facts["process"] == "own interpreter"
+        assert facts["seconds_a_call"] == 60
+        os.kill(model.custody.child.watch.process.pid, signal.SIGKILL)
+        answers = [client.post("/v1/models/softmax:explain", json=EXPLAIN) for _ in range(2)]
+        assert answers[-1].status_code == 200
+        assert answers[0].status_code in (200, 502)
+        assert answers[-1].json()["explanations"][0]["values"] == before["explanations"][0]["values"]
 
 
 def test_a_check_opens_asks_and_stops():

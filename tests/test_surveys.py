@@ -170,6 +170,16 @@ def test_weights_that_do_not_matter_are_flagged():
     assert found("randomisation", stubborn, gate="fail", draws=1) == ["failed"]
 
 
+def test_what_randomisation_compares_is_what_is_lost_without_each_feature():
+    rows = np.array([[1.0, 2, 3], [4, 5, 6]], dtype=np.float32)
+    lent = np.array([[0.0, 1, 1], [2, 1, 3]], dtype=np.float32)
+    weights = np.array([1.0, -2, 3], dtype=np.float32)
+    asked = about(lambda x: x @ weights, rows, lent)
+    effects, columns = CHECKS["randomisation"]()._effects(asked, asked.model, np.array([0, 1]))
+    np.testing.assert_allclose(effects, weights * (rows - lent.mean(axis=0)), atol=1e-5)
+    assert columns == [0, 0]
+
+
 def test_a_model_without_weights_is_not_tested_and_says_so(fresh):
     assert found("randomisation", about(honest, fresh[:60], fresh[60:])) == ["skipped"]
     trees = bb.open_model(MODELS / "breast_cancer" / "forest.onnx")
@@ -240,9 +250,11 @@ def test_one_device_alone_is_said():
     def nothing(device):
         raise ModelError("no device")
 
-    (finding,) = CHECKS["determinism"]().survey(dataclasses.replace(of("credit"), reopen=nothing))
-    assert finding.status == "skipped"
-    assert "no session starts on cuda" in finding.sentence
+    asked = of("credit")
+    for reopen in (nothing, lambda device: asked.model):
+        (finding,) = CHECKS["determinism"]().survey(dataclasses.replace(asked, reopen=reopen))
+        assert finding.status == "skipped"
+        assert "no session starts on cuda" in finding.sentence
 
 
 def test_every_column_needs_a_reason_or_a_declaration():

@@ -6,14 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
-from blackbox.errors import RequestError
 from blackbox.files import written
-from blackbox.privacy import Privacy
-
-
-def secret_file(target: Path) -> Path:
-    """Return where the secret of a bundle lies: beside its folder, readable by its owner only."""
-    return target.with_name(f"{target.name}.secret")
+from blackbox.privacy import Privacy, read_secret, secret_file
 
 
 def privacy_of(rule: str, target: Path) -> Privacy:
@@ -34,10 +28,4 @@ def privacy_of(rule: str, target: Path) -> Privacy:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="ascii") as file:
                 file.write(secrets.token_hex(32) + "\n")
-    try:
-        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (ValueError, OSError):
-        secret = b""
-    if len(secret) != 32:
-        raise RequestError(f"{path} holds no secret of 32 bytes in hexadecimal: put it back, or delete it.")
-    return Privacy(rule, secret)
+    return Privacy(rule, read_secret(path))

@@ -22,8 +22,8 @@ class Curves:
     """Bringing features back from the highest value down raises the score above hiding them so.
 
     Insertion AUC - deletion AUC >= 0, per method that hides features (Petsiuk, Das and Saenko 2018);
-    ``steps`` is how many steps a curve has at the most. Costs at most 2 x steps masks a method,
-    which methods on the same case share.
+    ``steps`` is how many steps a curve has at the most. The default 0 is what a random order gives. Costs at
+    most 2 x steps masks a method, which methods on the same case share.
     """
 
     name: ClassVar[str] = "curves"
@@ -51,7 +51,8 @@ class Erasure:
     """Hiding the top features lowers the score more than keeping only them does.
 
     Comprehensiveness - sufficiency >= 0, each the mean over the top 1, 5, 10, 20 and 50 % (DeYoung et
-    al. 2020, ERASER), per method that hides features. Costs at most 10 masks a method.
+    al. 2020, ERASER), per method that hides features. The default 0 is what a random order gives on average.
+    Costs at most 10 masks a method.
     """
 
     name: ClassVar[str] = "erasure"

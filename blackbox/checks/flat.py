@@ -39,7 +39,7 @@ def row(rows: Rows, number: int) -> dict[str, np.ndarray]:
 def ordinary(rows: Rows, quantile: float) -> Nearness | str:
     """Learn how far apart some rows lie, or say why that cannot be known."""
     if any(array.dtype.kind not in "fiub" for array in rows.values()):
-        return "Distances need inputs of numbers, and this model takes text."
+        return "Distances need inputs of plain numbers, and this model takes others."
     if count(rows) < LEAST_ROWS:
         return (
             f"There are {count(rows)} rows to compare with; it takes {LEAST_ROWS} to know what is ordinary."

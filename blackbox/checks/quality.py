@@ -51,8 +51,8 @@ class Sufficiency:
 
     For every subset S: v(S) reaches the threshold, equals the recorded score, and where S is recorded as
     irreducible no v(S without i) reaches it. Value: the least v(S) - threshold (with direction ``below``
-    its negative). Recorded and asked scores may differ by 1e-6 of max(1, |v|), rounding. Costs no pass
-    beyond SIS: the case's memory holds what SIS asked.
+    its negative); default at least 0, as certified. Recorded and asked scores may differ by 1e-6 of
+    max(1, |v|), rounding. Costs no pass beyond SIS: the case's memory holds what SIS asked.
     """
 
     name: ClassVar[str] = "sufficiency"
@@ -102,7 +102,7 @@ class Fidelity:
     """Hiding the features a method ranks highest lowers the score more than hiding the lowest ones.
 
     v(N - bottom k) - v(N - top k) >= 0 for k = a quarter of the features, per method that hides
-    features. Costs at most 2 masks a method.
+    features. The default 0 is what a ranking by chance gives. Costs at most 2 masks a method.
     """
 
     name: ClassVar[str] = "fidelity"

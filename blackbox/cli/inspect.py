@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox.cli import options, terminal
-from blackbox.model import Model, Tensor
+from blackbox.model import Model, Tensor, fitted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model")
 @options.add(options.MODEL)
-@click.option("--probe", "probed", is_flag=True, help="Ask it: speed, repeatability, kind, flatness.")
+@click.option("--probe", "probed", is_flag=True, help="Ask it: speed, repeatability, noise, kind, flatness.")
 @click.option("--data", type=click.Path(path_type=Path), help="Rows for --probe; default: drawn ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(model: str, device: str, probed: bool, data: Path | None, as_json: bool, **given: Any) -> None:
@@ -27,7 +27,13 @@ def inspect(model: str, device: str, probed: bool, data: Path | None, as_json: b
     opened = options.model_from(model, device, **given)
     facts = describe(opened)
     if probed or data is not None:
-        facts["probe"] = _probe(opened, data)
+        # where a GPU answers, the CPU is asked the same
+        other = (
+            options.model_from(model, "cpu", **given)
+            if opened.identity.device != "cpu" and _file(model)
+            else None
+        )
+        facts["probe"] = _probe(opened, data, other)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
@@ -46,12 +52,17 @@ def describe(model: Model) -> dict[str, Any]:
         "outputs": [_tensor(tensor) for tensor in signature.outputs],
         "answer": signature.answer,
         "rows_per_run": model.limits.rows_per_run,
+        "rows_per_run_chosen": model.limits.chosen,
         "fixed_batch": model.limits.fixed_batch,
         **identity.facts,
     }
 
 
-def _probe(model: Model, data: Path | None) -> dict[str, Any]:
+def _file(model: str) -> bool:
+    return Path(model).exists()
+
+
+def _probe(model: Model, data: Path | None, other: Model | None) -> dict[str, Any]:
     from blackbox import seeds
     from blackbox.inputs import read_dataset
     from blackbox.probe import probe, sample_rows
@@ -61,7 +72,8 @@ def _probe(model: Model, data: Path | None) -> dict[str, Any]:
     else:
         read = read_dataset(data, model.signature)
         rows, rule = dict(read.rows), f"{len(read)} rows of {data.name}"
-    return {"asked_about": rule, **dataclasses.asdict(probe(model, rows))}
+    model = fitted(model, {name: array[0] for name, array in rows.items()})
+    return {"asked_about": rule, **dataclasses.asdict(probe(model, rows, other))}
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
@@ -105,14 +117,13 @@ def _show(facts: dict[str, Any]) -> None:
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     from rich.markup import escape
 
-    batch = facts["fixed_batch"]
     file = "protocol" not in facts
     rows = [
         ("file" if file else "endpoint", facts["source"] + (f" ({facts['bytes']:,} bytes)" if file else "")),
         *((f"SHA-256 {name}", digest) for name, digest in facts["sha256"].items()),
         ("runs on", f"{facts['device']} ({facts['runtime']})"),
         *([] if file else _of_endpoint(facts)),
-        ("rows a pass", f"{facts['rows_per_run']}" + (" (fixed by the model)" if batch else "")),
+        ("rows a pass", f"{facts['rows_per_run']} ({facts['rows_per_run_chosen']})"),
         ("opsets", ", ".join(f"{k} {v}" for k, v in facts.get("opsets", {}).items())),
         ("producer", facts.get("producer", "")),
         ("operators", ", ".join(f"{k} {v}" for k, v in list(facts.get("operators", {}).items())[:12])),
@@ -161,9 +172,21 @@ def _readings(seen: dict[str, Any]) -> list[tuple[str, str]]:
         ("output looks like", seen["kind"]),
         ("asked again", _moved(seen["repeat"])),
         ("alone or in a batch", _moved(seen["alone"])),
+        ("on another device", _other(seen["elsewhere"])),
+        ("noise of rounding", _noise(seen["noise"])),
         ("flat", flat),
         ("homogeneous", {True: "yes: f(2x) = 2 f(x)", False: "no", None: "not asked"}[seen["homogeneous"]]),
     ]
+
+
+def _other(seen: tuple[float, str] | None) -> str:
+    return "not asked: only one device is there" if seen is None else f"{seen[1]}: {_moved(seen[0])}"
+
+
+def _noise(share: float | None) -> str:
+    if share is None:
+        return "not told: no scatter apart from the curve itself, or no floating-point inputs"
+    return "none: the outputs do not move" if share == 0 else f"about {share:.1g} of the largest output"
 
 
 def _moved(share: float) -> str:

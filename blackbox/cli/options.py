@@ -29,6 +29,12 @@ MODEL = [
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
     click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE|FILE",
                  help="An input that is the same in every pass, a value or an .npy file; repeatable."),
+    click.option("--sandbox/--no-sandbox", default=None,
+                 help="Run the file in a confined process; default: only with the next two."),
+    click.option("--memory", metavar="AMOUNT", help="Most memory of both processes, for example 2GiB."),
+    click.option("--deadline", type=float, metavar="SECONDS", help="Most time to load, and for a pass."),
+    click.option("--custom-ops", metavar="PATH", help="Library of custom operators: native code."),
+    click.option("--custom-ops-sha256", metavar="DIGEST", help="What that library must hash to."),
     click.option("--allow-cpu", is_flag=True, help="Use the CPU where the GPU asked for does not start."),
     click.option("--token-env", metavar="NAME", help="Environment variable with the token of a URL."),
     click.option("--token-file", metavar="FILE", help="File with the token of a URL."),
@@ -37,7 +43,8 @@ MODEL = [
 ]  # fmt: skip
 OPENING = (
     "device", "output", "select", "kind", "class_names", "batch_size", "threads", "constants", "allow_cpu",
-    "token_env", "token_file", "model_options",
+    "sandbox", "memory", "deadline", "custom_ops", "custom_ops_sha256", "token_env", "token_file",
+    "model_options",
 )  # fmt: skip
 DATA = [
     click.option("--id", "id_column", help="Column that names the rows."),

@@ -19,7 +19,8 @@ def check(file: Path) -> None:
 
     Exit codes: 0 it can be played as far as can be told, 2 it cannot.
     """
-    from blackbox.plan import load_plan, missing
+    from blackbox.plan import load_plan
+    from blackbox.plan_files import missing
 
     loaded = load_plan(file)
     if absent := missing(loaded, file.parent):

@@ -23,6 +23,8 @@ ALL_ADDRESSES = "0.0.0.0"
 @click.option("--port", "--http_port", "port", default=8080, show_default=True, help="0 = a free one.")
 @click.option("--workers", default=1, show_default=True, help="Processes; each opens the models.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--sandbox/--no-sandbox", default=True, show_default=True,
+              help="Run model files in confined processes.")  # fmt: skip
 @click.option("--token-file", type=click.Path(path_type=Path), help="What every request must carry.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
               help="Name by which requests may ask; repeatable.")  # fmt: skip
@@ -71,7 +73,7 @@ def _settings(models: tuple[str, ...], given: dict[str, Any]) -> Settings:
     return Settings(
         models=models, remote=_remote(given), background=_text(given["background"]), host=host,
         port=given["port"], workers=given["workers"], device=given["device"], token=token,
-        hosts=given["hosts"] or None, ceilings=_ceilings(given),
+        hosts=given["hosts"] or None, sandbox=given["sandbox"], ceilings=_ceilings(given),
     )  # fmt: skip
 
 

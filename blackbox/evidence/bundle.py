@@ -198,6 +198,7 @@ def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict
         "explanations": tally.explained,
         "rows": sealing.rows,
         "rows_per_run": sealing.rows_per_run,
+        "sandbox": sealing.materials.model.identity.facts.get("sandbox"),
         "runtime": sealing.runtime,
         "device": sealing.device,
         "seed": sealing.plan.seed,

@@ -173,5 +173,9 @@ def _write(path: Path, text: bytes, mode: int) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error.strerror or error}.") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise RequestError(f"{path} cannot be written: {error.strerror or error}.") from None

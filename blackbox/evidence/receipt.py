@@ -18,6 +18,7 @@ from blackbox.evidence import envelope, inventory, keys, merkle, verify
 from blackbox.evidence.inventory import ENVELOPE, RECORDS, STATEMENT
 from blackbox.evidence.verify import Verification
 from blackbox.files import written
+from blackbox.privacy import Privacy, read_secret, secret_file
 
 SCHEMA = "blackbox.case-receipt/1"
 LARGEST = 2**30
@@ -29,6 +30,9 @@ WRITER = re.compile(r'<meta name="generator" content="blackbox ([^"<>]*)">')
 
 def write_receipt(folder: Path, case: str, path: Path) -> int:
     """Write the receipt of one case of a signed bundle and return how many records it holds.
+
+    Where the bundle holds salted digests of the inputs and its secret lies beside it, the receipt tells the
+    salt of this case, so that the reader can check values that they know.
 
     Raises
     ------
@@ -43,11 +47,11 @@ def write_receipt(folder: Path, case: str, path: Path) -> int:
         raise EvidenceError(f"The bundle {folder} does not hold, so no receipt was written: {problems[0]}")
     records = _records(folder / RECORDS, case)
     text = inventory.content(folder / ENVELOPE, verify.LARGEST).decode()
+    evidence = {"schema": SCHEMA, "envelope": text, "key": own["public_key"], "records": records}
+    if manifest.get("privacy") == "hash" and secret_file(folder).exists():
+        evidence["salt"] = Privacy("hash", read_secret(secret_file(folder))).salt(case).hex()
     with written(path) as temporary:
-        temporary.write_text(
-            page({"schema": SCHEMA, "envelope": text, "key": own["public_key"], "records": records}),
-            encoding="utf-8",
-        )
+        temporary.write_text(page(evidence), encoding="utf-8")
     return len(records)
 
 

@@ -60,6 +60,13 @@ def verify(folder: Path, key: Path, model: Path | None = None, data: Path | None
     for role, path in given.items():
         if path is not None and not path.exists():
             raise RequestError(f"There is no {role} {path} to compare the bundle with.")
+    try:
+        return _verified(folder, public, given)
+    except OSError as error:
+        raise EvidenceError(f"{error.filename} cannot be read: {error.strerror or error}.") from None
+
+
+def _verified(folder: Path, public: Ed25519PublicKey, given: Mapping[str, Path | None]) -> Verification:
     manifest = inventory.read_manifest(folder)
     problems = content_problems(folder, manifest)
     signed, told = signature(folder, manifest, public)

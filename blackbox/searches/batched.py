@@ -42,7 +42,7 @@ def by_batches(
     n / share + last (last + 1) / 2 candidates for n features up to WIDE.
     """
     kept = kept.copy()
-    stacks: list[Stack] = [[] for _ in kept]
+    removed: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     blocks = _Blocks.of(kept, np.arange(kept.shape[1])[:, None] if place is None else place)
     going, stuck = np.arange(len(kept)), np.zeros(len(kept), dtype=bool)
     while len(going):
@@ -51,14 +51,16 @@ def by_batches(
             break
         gone, score = yield from _round(group.some(going), kept[going], blocks, going, share)
         some = gone.any(axis=1)
-        _give_up(stacks, kept, blocks, going[some], gone[some], score[some])
+        removed.append(_give_up(kept, blocks, going[some], gone[some], score[some]))
         stuck[going[~some]] = blocks.side[going[~some]] == 1
         going = np.sort(np.concatenate([going[some], blocks.finer(going[~some])]))
     # where no single feature could go, the rest is irreducible already
     inner = yield from back_select(group, kept & ~stuck[:, None])
     return [
         Found(find_sis(few, threshold) if few else np.flatnonzero(rest).tolist(), stack + few)
-        for few, rest, stack, threshold in zip(inner, kept, stacks, group.threshold.tolist(), strict=True)
+        for few, rest, stack, threshold in zip(
+            inner, kept, _stacks(removed, len(kept)), group.threshold.tolist(), strict=True
+        )
     ]
 
 
@@ -167,13 +169,20 @@ def _without_each(
 
 
 def _give_up(
-    stacks: list[Stack], kept: np.ndarray, blocks: _Blocks, rows: np.ndarray, gone: np.ndarray,
-    score: np.ndarray,
-) -> None:  # fmt: skip
-    if not len(rows):
-        return
+    kept: np.ndarray, blocks: _Blocks, rows: np.ndarray, gone: np.ndarray, score: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hide what a round gives up; return the games, the features and the scores after the round."""
     out = kept[rows] & np.take_along_axis(gone, blocks.number[rows], axis=1)
-    for row, features, after in zip(rows.tolist(), out, score.tolist(), strict=True):
-        stacks[row] += [(feature, after) for feature in np.flatnonzero(features).tolist()]
     kept[rows] &= ~out
     blocks.give_up(rows, gone)
+    which, features = np.nonzero(out)
+    return rows[which], features, score[which]
+
+
+def _stacks(removed: list[tuple[np.ndarray, np.ndarray, np.ndarray]], count: int) -> list[Stack]:
+    """Sort what all rounds gave up by game: the order of removal of each."""
+    stacks: list[Stack] = [[] for _ in range(count)]
+    for games, features, scores in removed:
+        for game, feature, score in zip(games.tolist(), features.tolist(), scores.tolist(), strict=True):
+            stacks[game].append((feature, score))
+    return stacks

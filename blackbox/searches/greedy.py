@@ -93,20 +93,28 @@ def prune(group: Group, members: list[list[int]], d: int) -> Search[list[tuple[l
     Per game the members left, in their order, and the score with each of them left out in turn: all
     below the threshold, so the subset is irreducible (which does not make it the smallest there is).
     """
-    members = list(members)
-    left_out: list[list[float]] = [[] for _ in members]
-    going = np.flatnonzero([len(some) > 0 for some in members])
+    order, there = _padded(members)
+    kept, left_out = only(members, d), np.full(order.shape, -np.inf)
+    going = np.flatnonzero(there.any(axis=1))
     while len(going):
-        some = [members[game] for game in going]
-        sizes = np.array([len(one) for one in some])
-        rows = np.repeat(np.arange(len(going)), sizes)
-        flat = yield from sweep(group.some(going), only(some, d), rows, np.concatenate(some))
-        again = []
-        for game, part in zip(going.tolist(), np.split(flat, np.cumsum(sizes)[:-1]), strict=True):
-            left_out[game] = part.tolist()
-            best = int(part.argmax())
-            if len(part) > 1 and part[best] >= group.threshold[game]:
-                members[game] = members[game][:best] + members[game][best + 1 :]
-                again.append(game)
-        going = np.array(again, dtype=np.int64)
-    return list(zip(members, left_out, strict=True))
+        rows, place = np.nonzero(there[going])
+        flat = yield from sweep(group.some(going), kept[going], rows, order[going[rows], place])
+        left_out[going] = table((len(going), order.shape[1]), rows, place, flat)
+        best = left_out[going].argmax(axis=1)
+        more = there[going].sum(axis=1) > 1
+        more &= left_out[going, best] >= group.threshold[going]
+        going, best = going[more], best[more]
+        there[going, best] = kept[going, order[going, best]] = False
+    return [
+        (one[some].tolist(), scores[some].tolist())
+        for one, some, scores in zip(order, there, left_out, strict=True)
+    ]
+
+
+def _padded(members: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Put lists in rows: Int["k longest"], and where they are filled."""
+    sizes = np.array([len(some) for some in members])
+    there = np.arange(sizes.max(initial=0)) < sizes[:, None]
+    order = np.zeros(there.shape, dtype=np.int64)
+    order[there] = [member for some in members for member in some]
+    return order, there

@@ -128,6 +128,6 @@ def table(shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray, scores:
 def only(members: Sequence[Sequence[int]], d: int) -> np.ndarray:
     """Return Bool[np.ndarray, "k d"], masks with only these features kept."""
     masks = np.zeros((len(members), d), dtype=bool)
-    for mask, some in zip(masks, members, strict=True):
-        mask[np.asarray(some, dtype=np.int64)] = True
+    rows = np.repeat(np.arange(len(members)), [len(some) for some in members])
+    masks[rows, [member for some in members for member in some]] = True
     return masks

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
 from blackbox.errors import RequestError
-from blackbox.service.clock import Gone
+from blackbox.service.clock import Clock, Gone
 from blackbox.service.failures import TooLarge, Unreadable
 
 
-async def read(request: Request, most: int) -> bytes:
+async def read(request: Request, most: int, clock: Clock) -> bytes:
     """Read a whole body, counted as it comes: a missing or false Content-Length changes nothing.
+
+    Parameters
+    ----------
+    most : bytes. clock : a body that drips in is given up at the deadline.
 
     Raises
     ------
-    TooLarge, Unreadable (a compressed body), Gone
+    TooLarge, Unreadable (a compressed body), Late, Gone
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Unreadable("Bodies are taken uncompressed: leave Content-Encoding out.")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         raise too_large(most)
-    pieces, size = [], 0
     try:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > most:
-                raise too_large(most)
-            pieces.append(piece)
+        return await asyncio.wait_for(_whole(request, most), clock.left)
+    except TimeoutError:
+        raise clock.late() from None
     except ClientDisconnect:
         raise Gone("The asker has gone.") from None
+
+
+async def _whole(request: Request, most: int) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise too_large(most)
+        pieces.append(piece)
     return b"".join(pieces)
 
 

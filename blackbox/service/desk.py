@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,7 +27,8 @@ T = TypeVar("T")
 class Desk:
     """What all routes share: the models, the limits, the meters, and the turns.
 
-    turns : requests that are being answered. mean : seconds of a request, smoothed, for Retry-After.
+    turns : requests that are being answered. within : ones that bring a body, arriving or later.
+    mean : seconds of a request, smoothed, for Retry-After.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Desk:
     threads: ThreadPoolExecutor = field(repr=False)
     turns: int = 0
     waiting: int = 0
+    within: int = 0
     mean: float = 1.0
     freed: asyncio.Condition = field(default_factory=asyncio.Condition, repr=False)
 
@@ -84,6 +86,27 @@ class Desk:
             return job.result()
         raise clock.late() if not clock.left else Gone("The asker has gone.")
 
+    def clock(self) -> Clock:
+        """Start the clock of a request that has just come."""
+        return Clock.of(self.settings.ceilings.seconds)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Hold one of the places for requests that bring a body, from its first byte to the answer.
+
+        Raises
+        ------
+        Busy : all are taken, which bounds the memory that bodies can fill.
+        """
+        most = self.settings.ceilings
+        if self.within >= 2 * most.turns + most.waiting:
+            raise self._busy()
+        self.within += 1
+        try:
+            yield
+        finally:
+            self.within -= 1
+
     def ledger(self, clock: Clock, most_rows: int) -> Ledger:
         """Return a notebook that stops a request at its budget and its deadline."""
         return Ledger(most=most_rows, observer=clock.check)
@@ -97,9 +120,7 @@ class Desk:
         most = self.settings.ceilings
         async with self.freed:
             if self.turns >= most.turns and self.waiting >= most.waiting:
-                self.metrics.refused.inc()
-                ahead = (self.waiting + 1) * self.mean / most.turns
-                raise Busy("Too many requests are waiting: ask again in a moment.", max(1, round(ahead)))
+                raise self._busy()
             self.waiting += 1
             self._show()
             try:
@@ -111,6 +132,11 @@ class Desk:
                 self._show()
             self.turns += 1
             self._show()
+
+    def _busy(self) -> Busy:
+        self.metrics.refused.inc()
+        ahead = (self.waiting + 1) * self.mean / self.settings.ceilings.turns
+        return Busy("Too many requests are waiting: ask again in a moment.", max(1, round(ahead)))
 
     async def _leave(self, seconds: float) -> None:
         async with self.freed:

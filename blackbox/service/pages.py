@@ -75,17 +75,17 @@ async def explain(request: Request, model: str) -> Response:
     served = desk.shelf.find(model)
     given: dict[str, Any] = {}
     try:
-        given = await _given(request, desk.settings.ceilings.body)
-        clock = Clock.of(desk.settings.ceilings.seconds)
+        clock = desk.clock()
+        given = await _given(request, desk.settings.ceilings.body, clock)
         shown = await desk.run(request, lambda clock: _answer(desk, served, given, clock), clock)
     except BlackboxError as error:
         return _page("model.html", _form(served, given) | {"error": told(error)}, status_of(error))
     return _page("model.html", _form(served, given) | {"shown": shown})
 
 
-async def _given(request: Request, most: int) -> dict[str, Any]:
+async def _given(request: Request, most: int, clock: Clock) -> dict[str, Any]:
     """Read the form's fields; the body is read under the limit before anything parses it."""
-    body = await bodies.read(request, most)
+    body = await bodies.read(request, most, clock)
     sent = False
 
     async def again() -> dict[str, Any]:

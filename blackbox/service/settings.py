@@ -57,7 +57,8 @@ class Settings:
     models : model files, folders of them, or files ``blackbox.yaml`` that describe some. remote : name ->
     URL of models that are asked over HTTP, with the adapter's options. background : rows for the remote
     models. token : what every request must carry; None = none is asked for. hosts : names under which
-    requests may arrive, None = any. stopping : seconds that a stop waits for requests in progress.
+    requests may arrive, None = any. sandbox : model files run in confined processes. stopping : seconds
+    that a stop waits for requests in progress.
     """
 
     models: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class Settings:
     device: str = "auto"
     token: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
+    sandbox: bool = True
     ceilings: Ceilings = field(default_factory=Ceilings)
     stopping: float = 30.0
 

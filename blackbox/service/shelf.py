@@ -19,8 +19,8 @@ from blackbox.errors import BlackboxError, ModelError, RequestError, nearest
 from blackbox.inputs import Dataset, DataSpec
 from blackbox.materials import Materials, gather, gather_without_data
 from blackbox.methods import METHODS, Method, method
-from blackbox.model import Model, Rows, open_model
-from blackbox.plan import DataPart, FeaturesPart, Plan
+from blackbox.model import Model, Rows, is_url, open_model
+from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
 from blackbox.score import Ledger, forward
 from blackbox.service.clock import Clock
 from blackbox.service.description import Description, describe
@@ -33,6 +33,9 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]|_(?!_))*")
 
 VIRTUAL = "__"
 FIRST_PASS_SECONDS = 120.0
+LEAST_DEADLINE = 60.0
+"""Seconds that a confined process may take for loading, and for a pass, whatever requests may take."""
+
 AGAIN_SECONDS = 2.0
 """How long a model that could not be reached is left alone before it is asked again."""
 
@@ -225,7 +228,7 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
 
 
 def _from_file(name: str, d: Description, folder: Path, settings: Settings, watch: Watch) -> Served:
-    model = d.model.model_copy(update={"device": settings.device} if settings.device != "auto" else {})
+    model = _confined(d.model, settings)
     data = DataPart(path=d.background.path or "", columns=d.columns, image=d.image)
     plan = Plan(
         model=model, data=data, background=d.background, features=d.features, methods=d.methods, seed=d.seed
@@ -236,6 +239,17 @@ def _from_file(name: str, d: Description, folder: Path, settings: Settings, watc
         name, _pool(name, materials.model, watch), materials, materials.background if has_rows else None,
         d.features, DataSpec(materials.data.columns or None, image=data.spec().image), d.offered(), d.seed,
     )  # fmt: skip
+
+
+def _confined(part: ModelPart, settings: Settings) -> ModelPart:
+    """Have a file run in a process of its own, whose passes may take as long as a request at the most."""
+    device = part.device if settings.device == "auto" else settings.device
+    if is_url(part.path):
+        return part.model_copy(update={"device": device})
+    keys: dict[str, object] = {"sandbox": settings.sandbox} if part.options.get("sandbox") is None else {}
+    if keys.get("sandbox"):
+        keys["deadline"] = max(LEAST_DEADLINE, settings.ceilings.seconds)
+    return part.model_copy(update={"device": device, "options": keys | part.options})
 
 
 def _from_url(name: str, settings: Settings, watch: Watch) -> Served:

@@ -121,9 +121,11 @@ def _from_json(name: str, datatype: str, shape: list[int], data: object) -> np.n
     if datatype == "FP16":
         raise RequestError(f"Input {name!r} is FP16, which JSON cannot hold: send it as binary data.")
     what = f"Input {name!r}"
+    # NumPy would turn numbers among text into text, and text among truth values into something else
+    only, words = {"BYTES": ((str,), "text"), "BOOL": ((bool, int), "truth value")}.get(datatype, ((), ""))
+    if only and not all(type(value) in only for value in _flat(data)):
+        raise RequestError(f"{what} is {datatype} and holds something that is no {words}.")
     array = cast(what, DATATYPES[datatype], _flat(data) if datatype == "BYTES" else data)
-    if datatype == "BOOL" and not all(type(value) in (bool, int) for value in _flat(data)):
-        raise RequestError(f"{what} is BOOL and holds something else.")
     if array.size != math.prod(shape):
         raise RequestError(f"{what} has {array.size} values for shape {shape}.")
     return array.reshape(shape)

@@ -38,7 +38,8 @@ async def predict(request: Request, model: str) -> Response:
     """Return the model's answer to every instance."""
     desk: Desk = request.app.state.desk
     served = desk.shelf.find(model)
-    body = await bodies.read(request, desk.settings.ceilings.body)
+    clock = desk.clock()
+    body = await bodies.read(request, desk.settings.ceilings.body, clock)
 
     def work(clock: Clock) -> Response:
         ceilings = desk.settings.ceilings
@@ -46,7 +47,7 @@ async def predict(request: Request, model: str) -> Response:
         rows = rows_of(asked, served.model.signature, served.materials.data.columns, ceilings)
         return answer({"predictions": answering.predict(desk, served, rows, clock).tolist()})
 
-    return await desk.run(request, work, Clock.of(desk.settings.ceilings.seconds))
+    return await desk.run(request, work, clock)
 
 
 @router.post(
@@ -56,7 +57,8 @@ async def explain(request: Request, model: str) -> Response:
     """Explain every instance; ``explanations`` and ``predictions`` stand in the instances' order."""
     desk: Desk = request.app.state.desk
     served = desk.shelf.find(model)
-    body = await bodies.read(request, desk.settings.ceilings.body)
+    clock = desk.clock()
+    body = await bodies.read(request, desk.settings.ceilings.body, clock)
 
     def work(clock: Clock) -> Response:
         ceilings = desk.settings.ceilings
@@ -65,7 +67,7 @@ async def explain(request: Request, model: str) -> Response:
         found = answering.explain(desk, served, rows, bodies.mapping(asked, "parameters"), clock)
         return answer(_told(found))
 
-    return await desk.run(request, work, Clock.of(desk.settings.ceilings.seconds))
+    return await desk.run(request, work, clock)
 
 
 def _told(found: answering.Explained) -> dict[str, Any]:

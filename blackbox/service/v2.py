@@ -128,7 +128,8 @@ def _find(request: Request, model: str, version: str) -> tuple[Served, str | Non
 async def _work(request: Request, served: Served, model: str, method: str | None, explains: bool) -> Response:
     desk: Desk = request.app.state.desk
     ceilings = desk.settings.ceilings
-    body = await bodies.read(request, ceilings.body)
+    clock = desk.clock()
+    body = await bodies.read(request, ceilings.body, clock)
     json_size = request.headers.get(tensors.HEADER)
 
     def work(clock: Clock) -> Response:
@@ -141,7 +142,7 @@ async def _work(request: Request, served: Served, model: str, method: str | None
             outputs = {served.model.signature.answer: answering.predict(desk, served, rows, clock)}
         return _encoded(model, outputs, asked)
 
-    return await desk.run(request, work, Clock.of(ceilings.seconds))
+    return await desk.run(request, work, clock)
 
 
 def _typed(served: Served, asked: Asked) -> dict[str, np.ndarray]:

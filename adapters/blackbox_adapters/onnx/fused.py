@@ -12,7 +12,8 @@ from blackbox.model import Hidden, Hide, Hiding, Limits, Readout
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer
 from blackbox_adapters.onnx.binding import Kept
-from blackbox_adapters.onnx.fusing import OLDEST, Layout, fuse, opset_of, spreading
+from blackbox_adapters.onnx.fusing import Layout, fuse, spreading
+from blackbox_adapters.onnx.opsets import OLDEST, raise_opset, raised
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.signature import Inputs
 
@@ -67,7 +68,7 @@ class Fusing:
             "a constant input follows the batch": any(
                 c.batch is not None or c.value is None for c in self.inputs.constants
             ),
-            f"the opset is below {OLDEST}": opset_of(self.proto) < OLDEST,
+            f"the opset is below {OLDEST}": raised(self.proto) < OLDEST,
             "the features have too many cells": wide > MOST_SPREAD and not _in_order(layout),
             "the graph is too large to be held twice": self.proto.ByteSize() > MOST_BYTES,
         }
@@ -91,8 +92,7 @@ class Fusing:
             model = onnx.ModelProto()
             tables = graph.without_class_maps(self.proto)
             model.CopyFrom(self.proto) if tables is None else model.ParseFromString(tables)
-            if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
-                model.opset_import.append(onnx.helper.make_opsetid("", OLDEST))
+            raise_opset(model)
             fused, prefix = fuse(model, layout, self.answer.outputs)
             if fused.ByteSize() > MOST_BYTES:
                 raise ModelError("it is too large")

@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 
 from blackbox.model import Hiding, Readout
+from blackbox_adapters.onnx.opsets import opset
 
 LEAST = float(np.finfo(np.float32).tiny)
 """The probability below which a logarithm is that of this one, as everywhere in the house."""
 
 NEVER = -1e300
 """What is added to a logit that must not count in a sum of exponentials; float64 has no wider use for it."""
-
-OLDEST = 13
-"""The first opset whose Where, Reshape and reductions are used here in one form or the other."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def fuse(proto: Any, layout: Layout, outputs: Sequence[str]) -> tuple[Any, str]:
     import onnx
 
     prefix = _free(proto)
-    chain = Chain(prefix, _opset(proto))
+    chain = Chain(prefix, opset(proto))
     kinds = {entry.name: entry.type.tensor_type.elem_type for entry in proto.graph.input}
     entries: list[tuple[str, int, int | None]] = [
         ("masks", onnx.TensorProto.BOOL, 2),
@@ -249,9 +247,9 @@ def _replace(
 
     graph, info = proto.graph, onnx.helper.make_tensor_value_info
     nodes = [*chain.nodes[:before], *graph.node, *chain.nodes[before:]]
-    held = [entry for entry in graph.input if entry.name not in asked]
+    held = [one for one in graph.input if one.name not in asked]
     ranked = [
-        info(f"{chain.prefix}{name}", kind, [None] * rank if rank else None) for name, kind, rank in entries
+        info(chain.prefix + name, kind, [None] * rank if rank else None) for name, kind, rank in entries
     ]
     made = [info(name, kind, None) for name, kind in outputs.items()]
     for place, content in ((graph.node, nodes), (graph.input, [*held, *ranked]), (graph.output, made)):
@@ -259,15 +257,6 @@ def _replace(
         del place[:]
         place.extend(copied)
     graph.initializer.extend(chain.weights)
-
-
-def _opset(proto: Any) -> int:
-    return next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
-
-
-def opset_of(proto: Any) -> int:
-    """Return the graph's version of the standard operators; where it uses none, the oldest used here."""
-    return int(_opset(proto)) or OLDEST
 
 
 def _free(proto: Any) -> str:

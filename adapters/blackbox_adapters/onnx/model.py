@@ -159,7 +159,7 @@ def open_files(files: Files, device: str, settings: OnnxOptions, library: str | 
         {
             **found, "providers": session.get_providers(), "class_maps_read_as_tables": tables is not None,
             "constants": {constant.tensor.name: constant.facts() for constant in inputs.constants},
-            "weights_shuffled_with": settings.redraw,
+            "weights_shuffled_with": settings.redraw, "session": runtime.facts(session, settings.threads),
         },
     )  # fmt: skip
     kept = loading if used != "cpu" or settings.fuse else replace(loading, content=b"", weights={})

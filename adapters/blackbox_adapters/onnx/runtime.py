@@ -107,6 +107,19 @@ def start(loading: Loading, device: str, allow_cpu: bool = False) -> tuple[Any, 
     )
 
 
+def facts(session: Any, threads: int | None) -> dict[str, Any]:
+    """Return what decides the last bits of a session's answers, as plain JSON.
+
+    TF32 and cuDNN's choice of algorithms are among the options of its provider.
+    """
+    return {
+        "threads": threads,
+        "deterministic_compute": True,
+        "optimisation": "all",
+        "providers": session.get_provider_options(),
+    }
+
+
 def start_graph(graph: bytes, device: str) -> str:
     """Start a session on a graph in memory and return the device that it reports."""
     return start(Loading(graph), device)[1]

@@ -35,8 +35,12 @@ class Custody:
     child: custody.Child | None = field(default=None, repr=False)
     sha256: dict[str, str] = field(default_factory=dict)
 
-    def open(self) -> Face:
-        """Start a process where none runs, and let it open the file.
+    def open(self, running: custody.Child | None = None) -> Face:
+        """Start a process and let it open the file.
+
+        Parameters
+        ----------
+        running : a process to use instead of a new one; what it had open is closed.
 
         Raises
         ------
@@ -51,7 +55,7 @@ class Custody:
             "library": library.place if library else None,
         }  # fmt: skip
         handle = library.handle if library is not None else None
-        child = custody.start(INMATE, limits, () if handle is None else (handle,))
+        child = running or custody.start(INMATE, limits, () if handle is None else (handle,))
         if handle is not None:
             os.close(handle)  # it is the process's now; nothing was loaded out here
         answer, _ = child.ask(question, arrays, folder.pieces)
@@ -147,6 +151,15 @@ def open_sandboxed(path: Path, device: str, settings: OnnxOptions) -> SandboxedM
     ------
     RequestError, ModelError : as ``open_onnx``; no process could be started, or it was given up.
     """
-    keeper = Custody(path, device, settings)
-    face = keeper.open()
+    return opened(Custody(path, device, settings))
+
+
+def opened(keeper: Custody, running: custody.Child | None = None) -> SandboxedModel:
+    """Let a process open a keeper's file and return the model; a new process, or a running one.
+
+    Raises
+    ------
+    RequestError, ModelError : as ``open_sandboxed``.
+    """
+    face = keeper.open(running)
     return SandboxedModel(keeper, face.signature, face.limits, face.identity, face.traits)

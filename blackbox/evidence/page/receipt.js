@@ -91,11 +91,12 @@ function make(tag, attributes, ...children) {
 }
 
 const spaced = (text) => text.match(/.{1,4}/g).join(" ");
-const tidy = (value) => typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }) : String(value);
+const tidy = (value) => typeof value === "number" ? (value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 6 }) : String(value);
 const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 3 });
+const brief = (value) => (value < 0 ? "−" : "") + Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 4 });
 const percent = (value) => value.toLocaleString("en", { style: "percent", maximumFractionDigits: 1 });
 const day = (time) => new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-const named = (reason) => reason.text || reason.label || reason.feature;
+const yours = (reason) => reason.held === null || reason.held === undefined ? null : make("span", { class: "soft" }, ` – yours: ${tidy(reason.held)}`);
 
 function bar(share, side) {
   const fill = make("i", side ? { class: side } : {});
@@ -108,11 +109,10 @@ function answer(record) {
   const shares = values.length > 1 && values.every((v) => v >= 0 && v <= 1) && Math.abs(values.reduce((a, b) => a + b, 0) - 1) < 1e-3;
   const word = record.predicted ?? (values.length ? values.map(tidy).join(", ") : "no answer");
   const box = make("div", { class: "answer" }, make("div", { class: "soft" }, "The system answered"), make("div", { class: "word" }, String(word)));
-  const top = Math.max(...values.map(Math.abs), 0) || 1;
   const order = values.map((v, k) => k).sort((a, b) => values[b] - values[a]).slice(0, 8);
   if (values.length > 1) for (const k of order) {
-    box.append(make("div", { class: "row" }, make("span", {}, String(names[k])), bar(shares ? values[k] : Math.abs(values[k]) / top),
-      make("span", { class: "number" }, shares ? percent(values[k]) : tidy(values[k]))));
+    box.append(make("div", { class: "row" }, make("span", {}, String(names[k])), shares ? bar(values[k]) : make("span"),
+      make("span", { class: "number" }, shares ? percent(values[k]) : brief(values[k]))));
   }
   return box;
 }
@@ -120,10 +120,8 @@ function answer(record) {
 function side(reasons, kind, title, top) {
   const list = make("ol", { class: "reasons" });
   for (const reason of reasons) {
-    const held = reason.held === null || reason.held === undefined ? null : make("span", { class: "soft" }, ` – yours: ${tidy(reason.held)}`);
-    const code = reason.code ? make("span", { class: "soft" }, ` [${reason.code}]`) : null;
     const value = typeof reason.value === "number" ? [make("span", { class: "soft small" }, ` (${signed(reason.value)})`), bar(Math.abs(reason.value) / top, kind)] : [];
-    list.append(make("li", {}, make("b", {}, named(reason)), code, held, ...value));
+    list.append(make("li", {}, make("b", {}, reason.label || reason.feature), yours(reason), ...value));
   }
   return make("div", {}, make("h3", {}, title), reasons.length ? list : make("p", { class: "soft" }, "Nothing among the main reasons."));
 }
@@ -138,11 +136,34 @@ function reasonsOf(record, explanations) {
   return { target: record.target, method: one.method, supporting: all.filter((r) => r.value > 0).slice(0, 4), opposing: all.filter((r) => r.value < 0).slice(0, 4) };
 }
 
+// the principal reasons for an adverse decision, where the plan asked for them
+function principal(decision) {
+  const wanted = `“${decision.favourable}”`, part = [make("h2", {}, decision.adverse ? `The main reasons against ${wanted}` : `Why there are no reasons against ${wanted}`)];
+  const score = `Your score for ${wanted} is ${brief(decision.score)}; ${brief(decision.passing)} is enough.`;
+  if (!decision.reasons.length) return [...part, make("p", {}, `${score} ${decision.footing_text}`)];
+  part.push(make("p", {}, `${score} What lowered it most, compared with ${decision.compared}:`));
+  const list = make("ol", { class: "reasons counted" }), top = Math.max(...decision.reasons.map((r) => r.value)) || 1;
+  for (const reason of decision.reasons) {
+    const code = reason.code ? make("span", { class: "code" }, reason.code) : null;
+    list.append(make("li", {}, make("b", {}, reason.text), yours(reason), code, bar(reason.value / top, "against")));
+  }
+  const sure = decision.confidence ? ` (Confidence: ${percent(decision.confidence)}.)` : "";
+  part.push(list, make("p", { class: "soft" }, decision.footing_text + sure));
+  if (decision.close.length) part.push(make("p", {}, `Too close to call: ${decision.close.join(", ")}.`));
+  if (decision.overlooked.length) part.push(make("p", {}, `Would have been among the reasons, but the organisation declared that they are none: ${decision.overlooked.join(", ")}.`));
+  return part;
+}
+
 function why(record, explanations) {
-  const part = [make("h2", {}, `What counted most for and against “${record.target}”`)];
+  const decision = record.reasons && record.reasons.decision;
+  if (!decision) return counted(record, explanations, "h2");
+  return [...principal(decision), make("details", {}, make("summary", {}, `How all of it moved the score for “${record.target}”, up and down`), ...counted(record, explanations, "h3"))];
+}
+
+function counted(record, explanations, heading) {
+  const part = [make(heading, {}, `What counted most for and against “${record.target}”`)];
   const reasons = reasonsOf(record, explanations);
   if (!reasons) return [...part, make("p", {}, "The record holds no reasons: no method gave an answer for this case.")];
-  for (const told of [reasons.sentence, reasons.abstention]) if (typeof told === "string" && told) part.push(make("p", {}, told));
   const against = reasons.opposing || [], support = reasons.supporting || [];
   const top = Math.max(...[...against, ...support].map((r) => Math.abs(r.value) || 0), 0) || 1;
   part.push(make("div", { class: "sides" }, side(against, "against", `Against “${record.target}”`, top), side(support, "for", `For “${record.target}”`, top)));
@@ -151,13 +172,40 @@ function why(record, explanations) {
   return part;
 }
 
-function told(record) {
+// SHA-256(salt || canonical JSON) of what the reader typed, as a number, as the nearest float32, and as text
+async function isHeld(typed, digest, salt) {
+  const text = typed.trim(), number = Number(text.replaceAll(",", ""));
+  const readings = text !== "" && Number.isFinite(number) ? [number, Math.fround(number), text] : [text];
+  for (const reading of readings) {
+    if (hex(await sha256(joined(unhex(salt), bytesOf(JSON.stringify(reading))))) === digest) return true;
+  }
+  return false;
+}
+
+function hidden(record, items, salt) {
+  const { privacy, digests } = record.input;
+  const rule = privacy === "hash" ? "only as salted digests, so that nobody can read them from it" : "not at all";
+  const about = make("p", {}, `The values themselves are kept in the record ${rule}.`);
+  if (!digests || !/^[0-9a-f]{64}$/.test(salt || "") || !globalThis.crypto?.subtle) {
+    about.append(` The system was told these ${items.length} things: ${items.join(", ")}.`);
+    return [about];
+  }
+  const body = make("tbody");
+  items.forEach((name, k) => {
+    const field = make("input", { "aria-label": name, autocomplete: "off" }), result = make("span", { class: "soft", role: "status" });
+    field.addEventListener("input", async () => {
+      const typed = field.value, same = await isHeld(typed, digests[k], salt);
+      if (field.value === typed) result.textContent = typed.trim() === "" ? "" : same ? "✓ this is what it was told" : "not this";
+    });
+    body.append(make("tr", {}, make("td", {}, name), make("td", {}, field), make("td", {}, result)));
+  });
+  return [about, make("p", {}, "You can check what you know: type a value, and this page says whether it is the one that was recorded. Nothing leaves your device."), make("table", {}, body)];
+}
+
+function told(record, salt) {
   const part = [make("h2", {}, "What the system was told about you")], values = record.input.values;
   const items = record.features.labels || record.features.names;
-  if (!values) {
-    const rule = record.input.privacy === "hash" ? "only as digests: whoever holds the original values can show that they are these" : "not at all";
-    return [...part, make("p", {}, `The values themselves are kept in the record ${rule}. The system was told these ${items.length} things: ${items.join(", ")}.`)];
-  }
+  if (!values) return [...part, ...hidden(record, items, salt)];
   const body = make("tbody");
   items.forEach((name, k) => body.append(make("tr", {}, make("td", {}, name), make("td", { class: "number" }, tidy(values[k])))));
   const table = make("table", {}, make("thead", {}, make("tr", {}, make("th", {}, "Item"), make("th", { class: "number" }, "Value"))), body);
@@ -200,7 +248,7 @@ function content(evidence, statement, keyid, checked) {
   for (const record of cases) {
     const mine = records.filter((other) => other.number === record.number);
     const explanations = mine.filter((other) => other.kind === "explanation"), failures = mine.filter((other) => other.kind === "failure");
-    page.push(...(record === cases[0] ? [answer(record)] : []), ...why(record, explanations), ...(record === cases[0] ? told(record) : []), ...reliable(record, failures));
+    page.push(...(record === cases[0] ? [answer(record)] : []), ...why(record, explanations), ...(record === cases[0] ? told(record, evidence.salt) : []), ...reliable(record, failures));
   }
   return [...page, ...proof(statement, keyid, checked), technical(evidence, statement)];
 }
