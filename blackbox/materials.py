@@ -176,12 +176,7 @@ def reopened(plan: Plan, folder: Path, device: str) -> Model:
 
 
 def gather_without_data(plan: Plan, folder: Path) -> Materials:
-    """Open and read what a plan names, but neither its data nor a background.
-
-    Raises
-    ------
-    RequestError, ModelError : as ``gather``.
-    """
+    """Open and read what a plan names, but neither its data nor a background; raises as ``gather``."""
     files: dict[str, tuple[Path, ...]] = {}
     model = _model(plan, folder, files)
     data = Dataset((), {}, plan.data.columns or (), ())
