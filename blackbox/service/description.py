@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from blackbox.errors import RequestError
 from blackbox.methods import METHODS, Method, method
-from blackbox.plan import BackgroundPart, FeaturesPart, ImagePart, ModelPart, Named
+from blackbox.plan import BackgroundPart, FeaturesPart, ImagePart, Named
+from blackbox.plan_model import ModelPart
 from blackbox.yamls import read_yaml, refuse_converted
 
 FILE = "blackbox.yaml"
