@@ -66,7 +66,7 @@ class OnnxModel:
 
     def fit(self, x: Rows) -> OnnxModel:
         """Return the model with the rows per run that suit one input."""
-        limits = pace.suited(self, x, self.settings.batch_size, self.settings.threads)
+        limits = pace.suited(self, x, self.settings)
         return self if limits == self.limits else replace(self, limits=limits)
 
     def randomised(self, rng: np.random.Generator) -> OnnxModel | SandboxedModel:

@@ -22,6 +22,7 @@ from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.played import Played
 from blackbox_adapters.sandbox import custody
 from blackbox_adapters.sandbox.bounds import Bounds, bounds
+from blackbox_adapters.sandbox.watchdog import resident
 
 INMATE = "blackbox_adapters.onnx.inmate"
 
@@ -102,9 +103,10 @@ class Custody:
 
 def _bounded(limits: Bounds) -> dict[str, Any]:
     """What the confining end enforces, for the record."""
+    watched = resident(os.getpid()) > 0  # a system that does not tell cannot be held to it
     return {
         "process": "own interpreter",
-        "memory_bytes": limits.memory,
+        "memory_bytes": limits.memory if watched else "not enforced: the system does not tell",
         "memory_of": "both processes" if limits.together else "the confined process",
         "seconds_a_call": limits.deadline,
     }
@@ -142,8 +144,7 @@ class SandboxedModel:
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""
-        settings = self.custody.settings
-        limits = pace.suited(self, x, settings.batch_size, settings.threads)
+        limits = pace.suited(self, x, self.custody.settings)
         return self if limits == self.limits else replace(self, limits=limits)
 
     def randomised(self, rng: np.random.Generator) -> SandboxedModel:
