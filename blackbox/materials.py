@@ -12,7 +12,6 @@ import numpy as np
 
 from blackbox import backgrounds, seeds
 from blackbox.backgrounds import Background
-from blackbox.codes import read_codes
 from blackbox.decisions import Rule
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
@@ -20,7 +19,7 @@ from blackbox.files import digests_of, hold
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.model import Model, fitted
 from blackbox.opening import open_planned
-from blackbox.populations import Bar, Population, bar_of, select
+from blackbox.ruling import ruled
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
     from blackbox.plan import DataPart, FeaturesPart, Plan
@@ -118,45 +117,11 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     found = Materials(model, data, background, _labels(plan, folder, data, files), files)
-    return found if plan.reasons is None or plan.reasons.favourable is None else _ruled(plan, folder, found)
-
-
-def _ruled(plan: Plan, folder: Path, found: Materials) -> Materials:
-    """Add how reasons are stated: the code table, the passing score, and whom to compare with."""
-    part, data, files = plan.reasons, found.data, dict(found.files)
-    assert part is not None
-    assert part.favourable is not None
-    features = found.features(plan.features, data.row(0))
-    known = tuple(dict.fromkeys((*features.names, *data.columns)))
-    for name in part.excluded:
-        if name not in known:
-            raise unknown("feature in reasons.excluded:", name, known)
-    codes = None
-    if part.codes is not None:
-        files["codes"] = (folder / part.codes,)
-        codes = read_codes(folder / part.codes, known)
-    first = {name: array[:1] for name, array in data.rows.items()}
-    bar, asked = bar_of(found.model, first, part.favourable, part.passing)
-    population = _population(plan, folder, found, files, bar)
-    method, scale = plan.parsed_methods()[part.method]
-    rule = Rule(method, scale, bar, part.count, codes, part.excluded, population, found.labels)
-    asked += population.rows if population else 0
-    return replace(found, files=files, rule=rule, asked=asked)
-
-
-def _population(
-    plan: Plan, folder: Path, found: Materials, files: dict[str, tuple[Path, ...]], bar: Bar
-) -> Population | None:
-    part = plan.reasons.background if plan.reasons is not None else None
-    if part is None:
-        return None
-    rows = found.data.rows
-    if part.path is not None:
-        spec = DataSpec(columns=found.data.columns or None, image=plan.data.spec().image)
-        read = read_dataset(folder / part.path, found.model.signature, spec)
-        rows, files["applicants"] = read.rows, read.files
-    rng = seeds.generator(plan.seed, "applicants")
-    return select(found.model, rows, bar, part.use, part.within, part.most, rng)
+    if plan.reasons is None or plan.reasons.favourable is None:
+        return found
+    features = found.features(plan.features, data.row(0)).names
+    rule, asked = ruled(plan, folder, model, data, features, found.labels, files)
+    return replace(found, rule=rule, asked=asked)
 
 
 def reopened(plan: Plan, folder: Path, device: str) -> Model:
