@@ -39,9 +39,8 @@ class Fill:
         return {name: self._one(name, hidden, piece) for name in self.hiding.x}
 
     def _one(self, name: str, hidden: np.ndarray, piece: slice) -> np.ndarray:
-        array, labels = self.hiding.x[name], self.hiding.labels[name].ravel()
-        in_order = np.array_equal(labels, np.arange(self.d))
-        cells = hidden[:, :-1] if in_order else hidden.take(labels, axis=1)
+        array, labels = self.hiding.x[name], self._labels[name]
+        cells = hidden[:, :-1] if labels is None else hidden.take(labels, axis=1)
         if name not in self._bits:
             kept = (cells == 0).reshape(len(cells), 1, *array.shape)
             return np.where(kept, array, self.hiding.background[name][piece]).reshape(-1, *array.shape)
@@ -53,6 +52,12 @@ class Fill:
         flat &= differs.reshape(-1)
         flat ^= x.reshape(-1)
         return filled.view(array.dtype).reshape(-1, *array.shape)
+
+    @cached_property
+    def _labels(self) -> dict[str, np.ndarray | None]:
+        """Per input the feature of every cell in one line; None where every cell is its own, in order."""
+        flat = {name: self.hiding.labels[name].ravel() for name in self.hiding.x}
+        return {name: None if np.array_equal(v, np.arange(self.d)) else v for name, v in flat.items()}
 
     @cached_property
     def _bits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -97,12 +102,11 @@ class FillMany:
                     return None
                 if mine is not theirs and not np.array_equal(mine, theirs):
                     return None
-        flat = {name: first.hiding.labels[name].ravel() for name in names}
         return cls(
             {name: np.concatenate([fill._bits[name][0] for fill in fills]) for name in names},
             {name: np.concatenate([fill._bits[name][1] for fill in fills]) for name in names},
             {name: np.asarray(first.hiding.x[name]) for name in names},
-            {n: None if np.array_equal(v, np.arange(first.d)) else v for n, v in flat.items()},
+            first._labels,
         )
 
     def __call__(self, masks: np.ndarray, owners: np.ndarray) -> dict[str, np.ndarray]:
