@@ -10,7 +10,6 @@ import numpy as np
 
 from blackbox.model import Hiding
 
-
 LARGE = 8192
 """Cells of a row beyond which it costs more to gather every mask's own input (0.7 ms for 3 x 224 x 224) than
 to fill game by game (0.1 ms); below, the Python per game is what costs."""
