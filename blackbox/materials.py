@@ -6,27 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from blackbox import backgrounds, seeds
 from blackbox.backgrounds import Background
-from blackbox.codes import read_codes
 from blackbox.decisions import Rule
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
 from blackbox.files import digests_of, hold
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
-from blackbox.mlmodel import located
-from blackbox.model import Model, fitted, is_url, missing_file, open_model
-from blackbox.populations import Bar, Population, bar_of, select
+from blackbox.model import Model, fitted
+from blackbox.opening import open_planned
+from blackbox.ruling import ruled
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
-    from blackbox.plan import DataPart, FeaturesPart, ModelPart, Plan
-
-FILES = ("token_file", "custom_ops")
-"""Options of adapters that name a file."""
+    from blackbox.plan import DataPart, FeaturesPart, Plan
 
 
 @dataclass(frozen=True)
@@ -114,146 +110,32 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     ModelError : the model cannot be loaded.
     """
     files: dict[str, tuple[Path, ...]] = {}
-    model = _model(plan, folder, files, rows_per_run)
+    model = open_planned(plan.model, folder, files, rows_per_run)
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
     hold("data", plan.data.sha256, data.files)
     model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     found = Materials(model, data, background, _labels(plan, folder, data, files), files)
-    return found if plan.reasons is None or plan.reasons.favourable is None else _ruled(plan, folder, found)
-
-
-def _ruled(plan: Plan, folder: Path, found: Materials) -> Materials:
-    """Add how reasons are stated: the code table, the passing score, and whom to compare with."""
-    part, data, files = plan.reasons, found.data, dict(found.files)
-    assert part is not None
-    assert part.favourable is not None
-    features = found.features(plan.features, data.row(0))
-    known = tuple(dict.fromkeys((*features.names, *data.columns)))
-    for name in part.excluded:
-        if name not in known:
-            raise unknown("feature in reasons.excluded:", name, known)
-    codes = None
-    if part.codes is not None:
-        files["codes"] = (folder / part.codes,)
-        codes = read_codes(folder / part.codes, known)
-    first = {name: array[:1] for name, array in data.rows.items()}
-    bar, asked = bar_of(found.model, first, part.favourable, part.passing)
-    population = _population(plan, folder, found, files, bar)
-    method, scale = plan.parsed_methods()[part.method]
-    rule = Rule(method, scale, bar, part.count, codes, part.excluded, population, found.labels)
-    asked += population.rows if population else 0
-    return replace(found, files=files, rule=rule, asked=asked)
-
-
-def _population(
-    plan: Plan, folder: Path, found: Materials, files: dict[str, tuple[Path, ...]], bar: Bar
-) -> Population | None:
-    part = plan.reasons.background if plan.reasons is not None else None
-    if part is None:
-        return None
-    rows = found.data.rows
-    if part.path is not None:
-        spec = DataSpec(columns=found.data.columns or None, image=plan.data.spec().image)
-        read = read_dataset(folder / part.path, found.model.signature, spec)
-        rows, files["applicants"] = read.rows, read.files
-    rng = seeds.generator(plan.seed, "applicants")
-    return select(found.model, rows, bar, part.use, part.within, part.most, rng)
+    if plan.reasons is None or plan.reasons.favourable is None:
+        return found
+    features = found.features(plan.features, data.row(0)).names
+    rule, asked = ruled(plan, folder, model, data, features, found.labels, files)
+    return replace(found, rule=rule, asked=asked)
 
 
 def reopened(plan: Plan, folder: Path, device: str) -> Model:
     """Open the plan's model once more, on another device."""
     part = plan.model.model_copy(update={"device": device})
-    return _model(plan.model_copy(update={"model": part}), folder, {})
+    return open_planned(part, folder, {})
 
 
 def gather_without_data(plan: Plan, folder: Path) -> Materials:
-    """Open and read what a plan names, but neither its data nor a background.
-
-    Raises
-    ------
-    RequestError, ModelError : as ``gather``.
-    """
+    """Open and read what a plan names, but neither its data nor a background; raises as ``gather``."""
     files: dict[str, tuple[Path, ...]] = {}
-    model = _model(plan, folder, files)
+    model = open_planned(plan.model, folder, files)
     data = Dataset((), {}, plan.data.columns or (), ())
     return Materials(model, data, Background({}), _labels(plan, folder, data, files), files)
-
-
-def _model(
-    plan: Plan, folder: Path, files: dict[str, tuple[Path, ...]], rows_per_run: int | None = None
-) -> Model:
-    part = plan.model
-    path = folder / part.path if is_url(part.path) else located(folder / part.path)
-    source = part.path if is_url(part.path) else path
-    classes = part.classes
-    if isinstance(classes, str):
-        classes = class_names(folder / classes)
-        files["classes"] = (folder / str(part.classes),)
-    wanted: dict[str, Any] = {
-        "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
-        "batch_size": rows_per_run or part.batch_size, "threads": part.threads,
-        "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
-        "sandbox": _confined(part), **_options(part, folder),
-    }  # fmt: skip
-    model = open_model(source, part.device, {k: v for k, v in wanted.items() if v is not None})
-    found = model.identity.sha256.get(path.name, "unknown")
-    if part.sha256 is not None and part.sha256.lower() != found:
-        raise RequestError(
-            f"{path} is not the model of the plan: its SHA-256 is {found}, the plan says {part.sha256}."
-        )
-    if not is_url(part.path):
-        files["model"] = tuple(path.parent / name for name in model.identity.sha256)
-    return model
-
-
-def _constants(given: Mapping[str, Any], folder: Path, files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
-    """Find the files that hold constant inputs, which are named relative to the plan."""
-    held = {name: folder / value for name, value in given.items() if str(value).lower().endswith(".npy")}
-    if held:
-        files["constants"] = tuple(held.values())
-    return {**given, **held}
-
-
-def _options(part: ModelPart, folder: Path) -> dict[str, Any]:
-    """Return the adapter's own options; their files are relative to the plan, as all are."""
-    for name in (
-        "output",
-        "select",
-        "kind",
-        "classes",
-        "batch_size",
-        "threads",
-        "constants",
-        "allow_cpu",
-        "sandbox",
-    ):
-        if name in part.options:
-            raise RequestError(f"model.options: {name} is a key of model itself; set it there.")
-    found = {name: part.options[name] for name in FILES if part.options.get(name) is not None}
-    return {**part.options, **{name: str(folder / str(path)) for name, path in found.items()}}
-
-
-def _confined(part: ModelPart) -> bool | None:
-    """An audit does not trust an ONNX file unless its plan says so; other adapters are asked nothing."""
-    if part.sandbox is not None or is_url(part.path):
-        return part.sandbox
-    return True if part.path.lower().endswith(".onnx") else None
-
-
-def class_names(path: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one per line."""
-    if not path.is_file():
-        raise missing_file(path, "class names")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise RequestError(f"The class names file {path} is no UTF-8 text: save it as UTF-8.") from None
-    names = tuple(line.strip() for line in lines if line.strip())
-    if not names:
-        raise RequestError(f"{path} holds no class names: it needs one per line.")
-    return names
 
 
 def _background(

@@ -25,35 +25,11 @@ from blackbox.inputs import DataSpec, ImageSpec, check_condition
 from blackbox.messages import sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
+from blackbox.plan_model import ModelPart
 from blackbox.plan_reasons import ReasonsPart, check_reasons
 from blackbox.settings import parse
 from blackbox.strict import Strict as _Strict
 from blackbox.yamls import read_yaml, refuse_converted
-
-
-class ModelPart(_Strict):
-    """The model: its file (relative to the plan) or URL, what it must hash to, where it runs, how it is read.
-
-    classes : names of the output's columns, or a text file with one name per line. batch_size : rows per
-    forward pass, ``rule`` or ``probe``. constants : inputs that are the same in every pass, name -> value or
-    .npy file. allow_cpu : use the CPU where the GPU that is asked for does not start. sandbox : run the file
-    in a confined process; None = ONNX files are. options : further settings of the adapter, such as
-    ``memory``, ``deadline`` and ``custom_ops`` of an ONNX file, or ``token_env`` of a model behind a URL.
-    """
-
-    path: str
-    sha256: str | None = None
-    device: str = "auto"
-    output: str | None = None
-    select: str | None = None
-    kind: str | None = None
-    classes: tuple[str, ...] | str = ()
-    batch_size: int | Literal["rule", "probe"] | None = None
-    threads: int | None = None
-    constants: dict[str, int | float | str | list[Any]] = {}
-    allow_cpu: bool = False
-    sandbox: bool | None = None
-    options: dict[str, Any] = {}
 
 
 class ImagePart(_Strict):

@@ -84,7 +84,8 @@ def _is_part(annotation: Any) -> bool:
 def _keys(name: str, part: type[BaseModel]) -> list[str]:
     lines = [f"| key of {name} | type | default |", "|---|---|---|"]
     for key, field in part.model_fields.items():
-        default = "required" if field.is_required() else f"`{_default(field.get_default())}`"
+        value = field.get_default(call_default_factory=True)
+        default = "required" if field.is_required() else f"`{_default(value)}`"
         lines.append(f"| `{key}` | {_type(field.annotation)} | {default} |")
     return [*lines, ""]
 

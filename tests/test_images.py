@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,3 +143,14 @@ def test_a_picture_that_would_unfold_too_large_is_not_decoded(read):
 def test_a_folder_without_pictures_says_so(tmp_path):
     with pytest.raises(RequestError, match="holds no pictures"):
         read_dataset(tmp_path, RGB)
+
+
+@pytest.mark.parametrize("side", [7_000, 12_000, 60_000])
+def test_a_header_that_declares_a_giant_picture_is_enough_to_refuse_it(tmp_path, side):
+    Image.new("L", (8, 8)).save(tmp_path / "bad.png")
+    data = bytearray((tmp_path / "bad.png").read_bytes())
+    data[16:24] = side.to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "bad.png").write_bytes(data)
+    with pytest.raises(RequestError, match=r"too many to read|no readable"):
+        read_dataset(tmp_path / "bad.png", GREY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -325,3 +326,61 @@ def test_a_value_that_the_dtype_cannot_hold_is_refused(dtype, good, bad):
 def test_numbers_for_a_text_input_are_refused():
     with pytest.raises(RequestError, match="needs text; 1 is none"):
         conform(takes(2, dtype="string"), [1, 2])
+
+
+def npy(path, shape, descr="<f8", follow=b"\0" * 64):
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    path.write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + follow)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "descr", "words"),
+    [
+        ((2**40, 2), "<f8", "17,592,186,044,416 bytes, and 64 follow"), ((2**62, 2**62), "<f8", "and 64 follow"),
+        ((-4, 2), "<f8", "declares the shape"), ((5, 2), "<f8", "80 bytes, and 64 follow"), ((1, 2), "|O", "Python objects"),
+        ((4, 2), "<x9", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_nothing_is_allocated_on_a_headers_word(tmp_path, shape, descr, words):
+    with pytest.raises(RequestError) as told:
+        read_dataset(npy(tmp_path / "rows.npy", shape, descr), TWO)
+    assert words in str(told.value)
+
+
+def test_every_layout_that_numpy_writes_is_read(tmp_path):
+    for number, array in enumerate([np.asfortranarray(np.arange(6.0).reshape(3, 2)), np.arange(6, dtype=">i4").reshape(3, 2),
+                                    np.arange(12.0).reshape(3, 4)[:, ::2]]):  # fmt: skip
+        np.save(tmp_path / "rows.npy", array)
+        np.testing.assert_array_equal(read_dataset(tmp_path / "rows.npy", TWO).rows["x"], array, err_msg=str(number))
+
+
+def test_an_archive_that_unfolds_too_large_is_not_unfolded(tmp_path):
+    np.savez_compressed(tmp_path / "rows.npz", x=np.zeros((20_000_000, 2)))  # 320 MB in 0.3 MB
+    assert (tmp_path / "rows.npz").stat().st_size < 10**6
+    with pytest.raises(RequestError, match="unfolds into 320,000,"):
+        read_dataset(tmp_path / "rows.npz", TWO)
+
+
+def test_an_archive_of_too_many_members_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.npy", b"")
+    with pytest.raises(RequestError, match="1,001 members"):
+        read_dataset(tmp_path / "rows.npz", TWO)
+
+
+def test_a_member_whose_header_lies_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive:
+        archive.writestr("x.npy", npy(tmp_path / "x.npy", (2**40, 2)).read_bytes())
+    with pytest.raises(RequestError, match="and 64 follow"):
+        read_dataset(tmp_path / "rows.npz", TWO)
+
+
+def test_zip_codes_keep_their_zeros(tmp_path):
+    text = Signature((Tensor("zip", "string", ("n", 1)), Tensor("age", "float32", ("n", 1))), (Tensor("y", "float32", ("n", 1)),), "y")
+    (tmp_path / "rows.csv").write_text("zip,age\n01234,7\n00501,8\n")
+    data = read_dataset(tmp_path / "rows.csv", text)
+    assert data.rows["zip"].ravel().tolist() == ["01234", "00501"]
+    assert data.rows["age"].ravel().tolist() == [7.0, 8.0]

@@ -288,7 +288,7 @@ def test_the_schema_knows_every_setting(register):
 
 def test_plan_check_does_not_open_the_model(tmp_path, load, monkeypatch):
     load()
-    monkeypatch.setattr("blackbox.materials.open_model", None)
+    monkeypatch.setattr("blackbox.opening.open_model", None)
     assert "is a plan" in run("plan", "check", tmp_path / "plan.yaml").stdout
     load(data="{path: nowhere.csv}")
     result = run("plan", "check", tmp_path / "plan.yaml")

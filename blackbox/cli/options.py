@@ -11,8 +11,8 @@ import click
 from blackbox.cli import terminal
 from blackbox.errors import RequestError
 from blackbox.inputs import DataSpec, ImageSpec
-from blackbox.materials import class_names
 from blackbox.model import Model, open_model
+from blackbox.opening import class_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 

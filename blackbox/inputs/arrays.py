@@ -11,7 +11,14 @@ import numpy as np
 
 from blackbox.casts import cast
 from blackbox.errors import RequestError, unknown
+from blackbox.inputs.numpy_files import read_npy, read_npz
 from blackbox.model import Signature, Tensor, missing_file
+
+UNREADABLE = (
+    ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise about a file; RuntimeError is zipfile's word for a password."""
 
 
 def conform(signature: Signature, x: object) -> dict[str, np.ndarray]:
@@ -76,8 +83,8 @@ def read_arrays(path: Path, signature: Signature) -> dict[str, np.ndarray]:
     if not path.exists():
         raise missing_file(path, "data")
     try:
-        arrays = _load(path)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = {"": read_npy(path)} if path.suffix.lower() == ".npy" else read_npz(path)
+    except UNREADABLE as error:
         why = str(error).rstrip(".")
         raise RequestError(f"{path} cannot be read as {path.suffix} without pickle: {why}.") from None
     tensors = {tensor.name: tensor for tensor in signature.inputs}
@@ -87,18 +94,6 @@ def read_arrays(path: Path, signature: Signature) -> dict[str, np.ndarray]:
         if name not in tensors:
             raise unknown(f"model input in {path.name}:", name, tensors)
     return {name: _with_rows(tensors[name], array) for name, array in arrays.items()}
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:  # ours, so that it is closed whatever the file turns out to be
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            if path.suffix.lower() == ".npz":
-                raise ValueError("it holds one array; name it .npy")
-            return {"": loaded}
-        if path.suffix.lower() == ".npy":
-            raise ValueError("it is an archive; name it .npz")
-        return {name: loaded[name] for name in loaded}
 
 
 def _with_rows(tensor: Tensor, array: np.ndarray) -> np.ndarray:

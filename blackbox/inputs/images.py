@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +114,7 @@ def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
     if not path.exists():
         raise missing_file(path, "picture")
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+        with _no_warning(), Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise RequestError(f"{path} has {image.width} x {image.height} pixels, too many to read.")
             upright = ImageOps.exif_transpose(image)  # cameras store the turn beside the pixels
@@ -119,9 +122,19 @@ def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
             if fitted.size != (size[1], size[0]):
                 fitted = fitted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             array = np.asarray(fitted, dtype=float)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
         raise RequestError(f"{path} is no readable PNG, JPEG or WebP picture: {error}.") from None
     return array[:, :, None] if array.ndim == 2 else array
+
+
+@contextmanager
+def _no_warning() -> Iterator[None]:
+    """Make an error of Pillow's warning about pictures that unfold too large, which it would read on."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _eight_bits(image: Any) -> Any:

@@ -105,5 +105,5 @@ def read_value(what: str, value: Any) -> Any:
     try:
         with Path(value).open("rb") as file:
             return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise RequestError(f"{what} cannot be read from {value}: {str(error).rstrip('.')}.") from None

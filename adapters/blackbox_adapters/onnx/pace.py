@@ -13,6 +13,8 @@ import numpy as np
 from blackbox import cache
 from blackbox.errors import ModelError
 from blackbox.model import Limits, Model, Rows, Tensor
+from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.sandbox.bounds import parse_bytes
 
 CELLS_PER_RUN = 262_144
 """Rows per run by rule: so many input cells, a power of two of rows between 4 and 4,096. Measured:
@@ -24,6 +26,10 @@ FACTORS = {"cpu": (0.25, 1.0, 4.0), "cuda": (1.0, 8.0, 64.0)}
 MOST_ROWS = 16_384
 MOST_BYTES = 256 * 2**20
 """Input bytes of one pass at the most; activations take several times as much."""
+
+SHARE = 32
+"""Under a ceiling of memory, the input of one pass may take so small a part of it: rows stand in it up to
+four times (filled, in shared memory as both processes see it, cast), activations take the rest."""
 
 SECONDS = 0.05
 """Each size is asked for at least this long, and at least twice."""
@@ -51,29 +57,32 @@ def by_rule(tensors: Sequence[Tensor], rows: Rows | None = None) -> int:
     return int(np.clip(power, 4, 4096))
 
 
-def suited(model: Model, x: Rows, batch_size: int | str | None, threads: int | None) -> Limits:
+def suited(model: Model, x: Rows, settings: OnnxOptions) -> Limits:
     """Return the limits that suit one input.
 
     Parameters
     ----------
-    x : one value per input, without the batch axis. batch_size, threads : as the model was opened.
+    x : one value per input, without the batch axis. settings : how the model was opened.
     """
     if model.limits.chosen in (GIVEN, FIXED, BY_PROBE):
         return model.limits
     limits = Limits(by_rule(model.signature.inputs, x))
     # the rule was measured on CPUs; a GPU wants far larger passes, how large only a probe tells
-    if (batch_size or ("rule" if model.identity.device == "cpu" else "probe")) != "probe":
+    if (settings.batch_size or ("rule" if model.identity.device == "cpu" else "probe")) != "probe":
         return limits
+    most = MOST_BYTES if settings.memory is None else min(MOST_BYTES, parse_bytes(settings.memory) // SHARE)
     question = {
         "sha256": dict(model.identity.sha256), "runtime": model.identity.runtime,
-        "output": model.signature.answer, "threads": threads, "sandboxed": "sandbox" in model.identity.facts,
+        "output": model.signature.answer, "threads": settings.threads, "most_bytes": most,
+        "sandboxed": "sandbox" in model.identity.facts,
     }  # fmt: skip
-    return probed(model.predict, limits, x, model.identity.device, question)
+    return probed(model.predict, limits, x, model.identity.device, question, most)
 
 
 def probed(
-    predict: Callable[[Rows], object], limits: Limits, x: Rows, device: str, question: Mapping[str, Any]
-) -> Limits:
+    predict: Callable[[Rows], object], limits: Limits, x: Rows, device: str, question: Mapping[str, Any],
+    most_bytes: int = MOST_BYTES,
+) -> Limits:  # fmt: skip
     """Try three sizes on rows like those to be asked, or recall what was found before.
 
     Parameters
@@ -91,16 +100,16 @@ def probed(
     known = (cache.recall("rows-per-run", asked) or {}).get("rows_per_run")
     if isinstance(known, int) and not isinstance(known, bool) and 1 <= known <= MOST_ROWS:
         return Limits(known, chosen=BY_PROBE)
-    best = _fastest(predict, x, _sizes(limits.rows_per_run, x, device))
+    best = _fastest(predict, x, _sizes(limits.rows_per_run, x, device, most_bytes))
     if best is None:
         return replace(limits, chosen=f"{BY_RULE}: the model failed on the probe's rows")
     cache.remember("rows-per-run", asked, {"rows_per_run": best})
     return Limits(best, chosen=BY_PROBE)
 
 
-def _sizes(rule: int, x: Rows, device: str) -> list[int]:
+def _sizes(rule: int, x: Rows, device: str, most_bytes: int = MOST_BYTES) -> list[int]:
     each = max(1, sum(array.nbytes for array in x.values()))
-    most = max(1, min(MOST_ROWS, MOST_BYTES // each))
+    most = max(1, min(MOST_ROWS, most_bytes // each))
     factors = FACTORS["cpu" if device == "cpu" else "cuda"]
     return sorted({int(np.clip(rule * factor, 1, most)) for factor in factors})
 

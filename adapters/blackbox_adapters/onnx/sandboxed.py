@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import ModelError
-from blackbox.model import Identity, Limits, Rows, Signature
-from blackbox_adapters.onnx import pace
+from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signature
+from blackbox_adapters.onnx import fused, pace
 from blackbox_adapters.onnx.constants import read_value
 from blackbox_adapters.onnx.faces import Face, face_from
 from blackbox_adapters.onnx.files import Folder
 from blackbox_adapters.onnx.model import library_of
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.played import Played
 from blackbox_adapters.sandbox import custody
 from blackbox_adapters.sandbox.bounds import Bounds, bounds
+from blackbox_adapters.sandbox.watchdog import resident
 
 INMATE = "blackbox_adapters.onnx.inmate"
 
@@ -86,14 +88,14 @@ class Custody:
         rest = {name: np.asarray(value) for name, value in given.items() if name not in plain}
         return dataclasses.asdict(replace(self.settings, constants=plain)), rest
 
-    def ask(self, question: Mapping[str, Any], rows: Rows) -> dict[str, np.ndarray]:
+    def ask(self, question: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Ask the process that runs, or a new one."""
         if self.child is None:
             self.open()
         child = self.child
         assert child is not None
         try:
-            return child.ask(question, rows)[1]
+            return child.ask(question, rows)
         finally:
             if child.watch.stopping:
                 self.child = None
@@ -101,9 +103,10 @@ class Custody:
 
 def _bounded(limits: Bounds) -> dict[str, Any]:
     """What the confining end enforces, for the record."""
+    watched = resident(os.getpid()) > 0  # a system that does not tell cannot be held to it
     return {
         "process": "own interpreter",
-        "memory_bytes": limits.memory,
+        "memory_bytes": limits.memory if watched else "not enforced: the system does not tell",
         "memory_of": "both processes" if limits.together else "the confined process",
         "seconds_a_call": limits.deadline,
     }
@@ -130,12 +133,18 @@ class SandboxedModel:
         ------
         ModelError : the runtime failed on the rows, or the process had to be given up.
         """
-        return self.custody.ask({"verb": "predict"}, rows)
+        return self.custody.ask({"verb": "predict"}, rows)[1]
+
+    def hide(self, hiding: Hiding, readout: Readout) -> Hide:
+        """Return how masks are played: by the graph in there where that pays, else by rows from here."""
+        if wasted := fused.wasted(self.custody.settings.fuse, self.identity.device):
+            return Hide(wasted)
+        played = Played(self.custody.ask, hiding, readout)
+        return Hide(played.how, played) if played.begin() else Hide(played.how)
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""
-        settings = self.custody.settings
-        limits = pace.suited(self, x, settings.batch_size, settings.threads)
+        limits = pace.suited(self, x, self.custody.settings)
         return self if limits == self.limits else replace(self, limits=limits)
 
     def randomised(self, rng: np.random.Generator) -> SandboxedModel:

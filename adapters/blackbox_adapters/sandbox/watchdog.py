@@ -18,6 +18,9 @@ BUSY, IDLE = 0.01, 0.2
 """Seconds between two looks. In 10 ms a core fills about 50 MiB of fresh memory, which is how far the
 ceiling can be passed before the process is gone."""
 
+LINGER = 1.0
+"""Seconds after a call during which the next one is expected."""
+
 PATIENCE = 10.0
 """Seconds to wait for the end of a process that was killed."""
 
@@ -29,6 +32,8 @@ class Watch:
     bounds: Bounds
     process: subprocess.Popen[bytes] | None = None
     busy_since: float | None = None
+    last_busy: float = 0.0
+    asleep: bool = True
     stopping: bool = False
     verdict: str = ""
     error: OSError | None = None
@@ -37,9 +42,14 @@ class Watch:
     wake: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def begin(self) -> None:
-        """A call begins: its time runs, and the thread looks often."""
-        self.busy_since = time.monotonic()
-        self.wake.set()
+        """A call begins: its time runs, and the thread looks often.
+
+        One that looks often already is left alone: waking it would make the caller wait for the
+        interpreter's lock, milliseconds for a call of microseconds.
+        """
+        self.busy_since = self.last_busy = time.monotonic()
+        if self.asleep:
+            self.wake.set()
 
     def end(self) -> None:
         """The call has been answered."""
@@ -98,8 +108,14 @@ def _keep(watch: Watch, spawn: Callable[[], subprocess.Popen[bytes]]) -> None:
         if watch.verdict:
             _kill(process)
             return
-        watch.wake.wait(BUSY if watch.busy_since is not None else IDLE)
-        watch.wake.clear()
+        _rest(watch)
+
+
+def _rest(watch: Watch) -> None:
+    """Wait until the next look; after a second without a call the thread rests until it is woken."""
+    watch.asleep = watch.busy_since is None and time.monotonic() - watch.last_busy > LINGER
+    watch.wake.wait(IDLE if watch.asleep else BUSY)
+    watch.wake.clear()
 
 
 def _verdict(watch: Watch, pid: int) -> str:
