@@ -28,8 +28,8 @@ def replay(
     Parameters
     ----------
     folder : the bundle. model, data, background : where these files are now; None = as the plan says, from
-        ``base``. base : None = where one stands, if the data is found from there, else the model's folder. sample : so many cases, drawn with the
-        plan's seed; None = all.
+        ``base``. base : None = where one stands if the data is found from there, else the model's folder.
+        sample : so many cases, drawn with the plan's seed; None = all.
 
     Raises
     ------
