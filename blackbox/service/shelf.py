@@ -48,7 +48,8 @@ class Served:
     """One model under its name, with what is known beyond its file.
 
     background : rows that stand in for what is hidden; None = zeros. methods : the ones offered, with
-    their settings. ready : it answered a first pass; why : what keeps it from it.
+    their settings. described : the description, and the folder of its paths; None behind a URL. ready : it
+    answered a first pass; why : what keeps it from it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Served:
     spec: DataSpec
     methods: Mapping[str, Method]
     seed: int
+    described: tuple[Description, Path] | None = None
     ready: bool = False
     why: str = "It has not been asked yet."
 
@@ -226,7 +228,7 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
 
 
 def _from_file(name: str, d: Description, folder: Path, settings: Settings, watch: Watch) -> Served:
-    model = _confined(d.model, folder, settings)
+    model = confined(d.model, folder, settings)
     data = DataPart(path=d.background.path or "", columns=d.columns, image=d.image)
     plan = Plan(
         model=model, data=data, background=d.background, features=d.features, methods=d.methods, seed=d.seed
@@ -236,18 +238,19 @@ def _from_file(name: str, d: Description, folder: Path, settings: Settings, watc
     return Served(
         name, _pool(name, materials.model, watch), materials, materials.background if has_rows else None,
         d.features, DataSpec(materials.data.columns or None, image=data.spec().image), d.offered(), d.seed,
+        (d, folder),
     )  # fmt: skip
 
 
-def _confined(part: ModelPart, folder: Path, settings: Settings) -> ModelPart:
+def confined(part: ModelPart, folder: Path, settings: Settings) -> ModelPart:
     """Have a file run in a process of its own, whose passes may take as long as a request at the most."""
     device = part.device if settings.device == "auto" else settings.device
     onnx = part.path.lower().endswith(".onnx") or (folder / part.path).is_dir()
     if is_url(part.path) or not onnx:
         return part.model_copy(update={"device": device})
-    confined = settings.sandbox if part.sandbox is None else part.sandbox
-    deadline = {"deadline": max(LEAST_DEADLINE, settings.ceilings.seconds)} if confined else {}
-    changed = {"device": device, "sandbox": confined, "options": deadline | part.options}
+    inside = settings.sandbox if part.sandbox is None else part.sandbox
+    deadline = {"deadline": max(LEAST_DEADLINE, settings.ceilings.seconds)} if inside else {}
+    changed = {"device": device, "sandbox": inside, "options": deadline | part.options}
     return part.model_copy(update=changed)
 
 
