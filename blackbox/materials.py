@@ -15,7 +15,7 @@ from blackbox.backgrounds import Background
 from blackbox.decisions import Rule
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
-from blackbox.files import bound, sha256
+from blackbox.files import digests_of, hold
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.model import Model, fitted
 from blackbox.opening import open_planned
@@ -67,10 +67,7 @@ class Materials:
 
     def read_again(self) -> dict[str, dict[str, str]]:
         """Return the digests of the files as they are now."""
-        return {
-            role: {_named(path, paths[0].parent): sha256(path) for path in paths}
-            for role, paths in self.files.items()
-        }
+        return {role: digests_of(paths) for role, paths in self.files.items()}
 
     def features(self, part: FeaturesPart, x: Mapping[str, np.ndarray]) -> Features:
         """Return the features of one input, as the plan wants them."""
@@ -81,10 +78,6 @@ class Materials:
         if part.groups or part.never_hidden:
             raise RequestError("features.groups and never_hidden need a table with named columns.")
         return choose(x)
-
-
-def _named(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def picture_features(
@@ -120,7 +113,7 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     model = open_planned(plan.model, folder, files, rows_per_run)
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
-    _hold("data", plan.data.sha256, data.files)
+    hold("data", plan.data.sha256, data.files)
     model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     found = Materials(model, data, background, _labels(plan, folder, data, files), files)
@@ -138,28 +131,11 @@ def reopened(plan: Plan, folder: Path, device: str) -> Model:
 
 
 def gather_without_data(plan: Plan, folder: Path) -> Materials:
-    """Open and read what a plan names, but neither its data nor a background.
-
-    Raises
-    ------
-    RequestError, ModelError : as ``gather``.
-    """
+    """Open and read what a plan names, but neither its data nor a background; raises as ``gather``."""
     files: dict[str, tuple[Path, ...]] = {}
     model = open_planned(plan.model, folder, files)
     data = Dataset((), {}, plan.data.columns or (), ())
     return Materials(model, data, Background({}), _labels(plan, folder, data, files), files)
-
-
-def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
-    """Refuse a file that is not the one that the plan was written for."""
-    if expected is None:
-        return
-    found = bound({_named(path, files[0].parent): sha256(path) for path in files})
-    if found != expected.lower():
-        raise RequestError(
-            f"The {role} in {files[0]} changed since the plan was written: its SHA-256 is {found}, the plan "
-            f"says {expected}. Put the file back, or correct the plan."
-        )
 
 
 def _background(
@@ -171,7 +147,7 @@ def _background(
     spec = DataSpec(columns=data.columns or None, image=plan.data.spec().image)
     read = read_dataset(folder / part.path, model.signature, spec)
     files["background"] = read.files
-    _hold("background", part.sha256, read.files)
+    hold("background", part.sha256, read.files)
     if part.use == "mean":
         return backgrounds.mean(read.rows)
     if part.use == "medoids":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from blackbox_adapters.onnx.diagnosis import one_node
 from blackbox_adapters.onnx.faces import face_of
 from blackbox_adapters.onnx.model import OnnxModel, open_files
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.played import Plays
 from blackbox_adapters.sandbox import confinement
 from blackbox_adapters.sandbox.frames import REFUSED, Channel
 
@@ -56,10 +57,11 @@ class Inmate:
     facts: dict[str, Any]
     model: OnnxModel | None = None
     confined: bool = False
+    plays: Plays = field(default_factory=Plays)
 
     def open(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
         """Open a model in place of the last one and describe it."""
-        self.model = None
+        self.model, self.plays = None, Plays()
         held = {**question["settings"]["constants"], **arrays}
         settings = OnnxOptions(**_tuples(question["settings"]) | {"constants": held})
         device = question["device"]
@@ -75,6 +77,14 @@ class Inmate:
     def predict(self, _: Mapping[str, Any], rows: Rows) -> Answer:
         """Run one forward pass."""
         return {}, self._opened().predict(rows)
+
+    def hide(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
+        """Keep an input and its background, whose masks are played from now on."""
+        return self.plays.hide(self._opened().hide, question, arrays), {}
+
+    def play(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
+        """Play masks inside the graph."""
+        return self.plays.play(question, arrays)
 
     def _opened(self) -> OnnxModel:
         if self.model is None:
@@ -93,6 +103,8 @@ def serve(channel: Channel, facts: dict[str, Any], deadline: float) -> None:
     verbs: dict[str, Callable[[Mapping[str, Any], Rows], Answer]] = {
         "open": inmate.open,
         "predict": inmate.predict,
+        "hide": inmate.hide,
+        "play": inmate.play,
     }
     while True:
         question, arrays = channel.receive()

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import ModelError
-from blackbox.model import Identity, Limits, Rows, Signature
-from blackbox_adapters.onnx import pace
+from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signature
+from blackbox_adapters.onnx import fused, pace
 from blackbox_adapters.onnx.constants import read_value
 from blackbox_adapters.onnx.faces import Face, face_from
 from blackbox_adapters.onnx.files import Folder
 from blackbox_adapters.onnx.model import library_of
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.played import Played
 from blackbox_adapters.sandbox import custody
 from blackbox_adapters.sandbox.bounds import Bounds, bounds
 from blackbox_adapters.sandbox.watchdog import resident
@@ -87,14 +88,14 @@ class Custody:
         rest = {name: np.asarray(value) for name, value in given.items() if name not in plain}
         return dataclasses.asdict(replace(self.settings, constants=plain)), rest
 
-    def ask(self, question: Mapping[str, Any], rows: Rows) -> dict[str, np.ndarray]:
+    def ask(self, question: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Ask the process that runs, or a new one."""
         if self.child is None:
             self.open()
         child = self.child
         assert child is not None
         try:
-            return child.ask(question, rows)[1]
+            return child.ask(question, rows)
         finally:
             if child.watch.stopping:
                 self.child = None
@@ -132,7 +133,14 @@ class SandboxedModel:
         ------
         ModelError : the runtime failed on the rows, or the process had to be given up.
         """
-        return self.custody.ask({"verb": "predict"}, rows)
+        return self.custody.ask({"verb": "predict"}, rows)[1]
+
+    def hide(self, hiding: Hiding, readout: Readout) -> Hide:
+        """Return how masks are played: by the graph in there where that pays, else by rows from here."""
+        if wasted := fused.wasted(self.custody.settings.fuse, self.identity.device):
+            return Hide(wasted)
+        played = Played(self.custody.ask, hiding, readout)
+        return Hide(played.how, played) if played.begin() else Hide(played.how)
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""
