@@ -386,3 +386,47 @@ def test_the_command_line_confines_on_request():
     held = json.loads(result.output)["sandbox"]
     assert (held["memory_bytes"], held["memory_of"], held["seconds_a_call"]) == (2**31, "both processes", 30.0)
     assert "sandbox" not in json.loads(CliRunner().invoke(cli, ["inspect", str(LINEAR), "--json"]).output)
+
+
+def test_masks_are_played_inside_as_outside(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, background = rng.random((1, 8, 8)), rng.random((5, 1, 8, 8))
+    given = {"device": "cpu", "options": {"fuse": True}}
+    plain = bb.open_model(CNN, **given)
+    inside = bb.open_model(CNN, "cpu", {"fuse": True, "sandbox": True})
+    method = bb.KernelShap(budget=200)
+    wanted = bb.explain(plain, x, method, background=background)
+    found = bb.explain(inside, x, method, background=background)
+    np.testing.assert_array_equal(found.values, wanted.values)
+    assert found.provenance["hiding"] == wanted.provenance["hiding"] == "in the graph"
+    crossed = []
+    ask = type(inside.custody).ask
+    monkeypatch.setattr(type(inside.custody), "ask", lambda self, q, a: crossed.append((q["verb"], sum(v.nbytes for v in a.values()))) or ask(self, q, a))
+    bb.explain(inside, x + 1, method, background=background)
+    plays = [size for verb, size in crossed if verb == "play"]
+    assert plays
+    assert sum(plays) < 200 * 64 * 2  # masks travel, a byte a feature; rows would be 1280 bytes a mask
+
+
+def test_a_case_is_laid_out_again_where_its_process_is_gone_or_forgot_it():
+    from blackbox.model import Hiding, Readout
+    from blackbox_adapters.onnx.inmate import MOST_PLAYS
+
+    model = bb.open_model(LINEAR, "cpu", {"fuse": True, "sandbox": True})
+    tensor, answer = model.signature.inputs[0], model.signature.answer
+    width = tensor.cell_shape[0]
+    hiding = Hiding({tensor.name: np.ones(width, np.float32)}, {tensor.name: np.arange(width)},
+                    {tensor.name: np.zeros((2, width), np.float32)})  # fmt: skip
+    readout, masks = Readout(answer, (0,), "raw", "values"), np.eye(width, dtype=bool)
+    first = model.hide(hiding, readout)
+    assert first.how == "in the graph"
+    wanted = first.run(masks, True)
+    for _ in range(MOST_PLAYS + 1):
+        model.hide(hiding, readout)
+    np.testing.assert_array_equal(first.run(masks, True).scores, wanted.scores)
+    os.kill(pid_of(model), signal.SIGKILL)
+    with pytest.raises(bb.ModelError, match="given up"):
+        first.run(masks, False)
+    again = first.run(masks, True)
+    np.testing.assert_array_equal(again.scores, wanted.scores)
+    np.testing.assert_array_equal(again.apart, wanted.apart)

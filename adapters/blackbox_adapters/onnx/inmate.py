@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from blackbox.errors import BlackboxError, ModelError
-from blackbox.model import Rows
+from blackbox.model import Hidden, Hiding, Readout, Rows
 from blackbox_adapters.onnx import runtime
 from blackbox_adapters.onnx.diagnosis import one_node
 from blackbox_adapters.onnx.faces import face_of
@@ -19,6 +20,10 @@ from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.sandbox import confinement
 from blackbox_adapters.sandbox.frames import REFUSED, Channel
 
+MOST_PLAYS = 16
+"""Cases that are kept laid out for masks: those that are asked in turn, and no more memory than that."""
+
+Run = Callable[[np.ndarray, bool], Hidden]
 Answer = tuple[dict[str, Any], Mapping[str, np.ndarray]]
 
 
@@ -56,10 +61,13 @@ class Inmate:
     facts: dict[str, Any]
     model: OnnxModel | None = None
     confined: bool = False
+    plays: OrderedDict[int, Run] = field(default_factory=OrderedDict)
+    count: int = 0
 
     def open(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
         """Open a model in place of the last one and describe it."""
         self.model = None
+        self.plays.clear()
         held = {**question["settings"]["constants"], **arrays}
         settings = OnnxOptions(**_tuples(question["settings"]) | {"constants": held})
         device = question["device"]
@@ -75,6 +83,33 @@ class Inmate:
     def predict(self, _: Mapping[str, Any], rows: Rows) -> Answer:
         """Run one forward pass."""
         return {}, self._opened().predict(rows)
+
+    def hide(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
+        """Lay out an input and its background for masks, and name the layout by a number."""
+        parts: dict[str, dict[str, np.ndarray]] = {"x": {}, "labels": {}, "background": {}}
+        for name, array in arrays.items():
+            role, _, own = name.partition(".")
+            parts[role][own] = array.copy()  # the shared memory is used again by the next question
+        told: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in question["readout"].items()
+        }
+        hide = self._opened().hide(Hiding(**parts), Readout(**told))
+        if hide.run is None:
+            return {"how": hide.how, "number": None}, {}
+        self.count += 1
+        self.plays[self.count] = hide.run
+        while len(self.plays) > MOST_PLAYS:
+            self.plays.popitem(last=False)
+        return {"how": hide.how, "number": self.count}, {}
+
+    def play(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
+        """Play masks on a layout, unless it was put away for newer ones."""
+        run = self.plays.get(question["number"])
+        if run is None:
+            return {"forgotten": True}, {}
+        found = run(arrays["masks"], question["apart"])
+        scores = {"scores": found.scores} | ({} if found.apart is None else {"apart": found.apart})
+        return {"finite": found.finite, "floored": found.floored}, scores
 
     def _opened(self) -> OnnxModel:
         if self.model is None:
@@ -93,6 +128,8 @@ def serve(channel: Channel, facts: dict[str, Any], deadline: float) -> None:
     verbs: dict[str, Callable[[Mapping[str, Any], Rows], Answer]] = {
         "open": inmate.open,
         "predict": inmate.predict,
+        "hide": inmate.hide,
+        "play": inmate.play,
     }
     while True:
         question, arrays = channel.receive()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import ModelError
-from blackbox.model import Identity, Limits, Rows, Signature
+from blackbox.model import Hidden, Hide, Hiding, Identity, Limits, Readout, Rows, Signature
 from blackbox_adapters.onnx import pace
 from blackbox_adapters.onnx.constants import read_value
 from blackbox_adapters.onnx.faces import Face, face_from
@@ -21,6 +21,7 @@ from blackbox_adapters.onnx.model import library_of
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.sandbox import custody
 from blackbox_adapters.sandbox.bounds import Bounds, bounds
+from blackbox_adapters.sandbox.custody import Child
 from blackbox_adapters.sandbox.watchdog import resident
 
 INMATE = "blackbox_adapters.onnx.inmate"
@@ -87,14 +88,14 @@ class Custody:
         rest = {name: np.asarray(value) for name, value in given.items() if name not in plain}
         return dataclasses.asdict(replace(self.settings, constants=plain)), rest
 
-    def ask(self, question: Mapping[str, Any], rows: Rows) -> dict[str, np.ndarray]:
+    def ask(self, question: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Ask the process that runs, or a new one."""
         if self.child is None:
             self.open()
         child = self.child
         assert child is not None
         try:
-            return child.ask(question, rows)[1]
+            return child.ask(question, rows)
         finally:
             if child.watch.stopping:
                 self.child = None
@@ -109,6 +110,56 @@ def _bounded(limits: Bounds) -> dict[str, Any]:
         "memory_of": "both processes" if limits.together else "the confined process",
         "seconds_a_call": limits.deadline,
     }
+
+
+@dataclass
+class Play:
+    """Masks on one case, played by the process; laid out again where a new one took its place.
+
+    number : what the process calls the layout; None = it wants filled rows.
+    """
+
+    keeper: Custody
+    question: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    number: int | None = None
+    child: Child | None = None
+
+    @classmethod
+    def of(cls, keeper: Custody, hiding: Hiding, readout: Readout) -> Play:
+        """Name what has to cross, once for all masks."""
+        parts = {"x": hiding.x, "labels": hiding.labels, "background": hiding.background}
+        arrays = {f"{role}.{name}": array for role, rows in parts.items() for name, array in rows.items()}
+        return cls(keeper, {"verb": "hide", "readout": dataclasses.asdict(readout)}, arrays)
+
+    def lay_out(self) -> str:
+        """Send the case; return how its masks will be played."""
+        answer, _ = self.keeper.ask(self.question, self.arrays)
+        number = answer.get("number")
+        self.number = number if isinstance(number, int) else None
+        self.child = self.keeper.child
+        return str(answer.get("how"))
+
+    def __call__(self, masks: np.ndarray, apart: bool) -> Hidden:
+        """Play masks in one pass.
+
+        Raises
+        ------
+        ModelError : the model failed on them, or its process had to be given up.
+        """
+        for _ in range(2):
+            if self.keeper.child is not self.child or self.child is None:
+                self.lay_out()
+            question = {"verb": "play", "number": self.number, "apart": apart}
+            answer, found = self.keeper.ask(question, {"masks": masks})
+            if not answer.get("forgotten"):
+                break
+            self.child = None
+        scores, rows = found.get("scores"), found.get("apart")
+        fits = scores is not None and scores.ndim == 2 and len(scores) == len(masks)
+        if not fits or scores is None or (apart and (rows is None or rows.shape[::2] != scores.shape)):
+            raise ModelError("The model's process does not answer what was asked: it is not trusted.")
+        return Hidden(scores, rows, answer.get("finite") is True, int(answer.get("floored") or 0))
 
 
 @dataclass(frozen=True)
@@ -132,7 +183,12 @@ class SandboxedModel:
         ------
         ModelError : the runtime failed on the rows, or the process had to be given up.
         """
-        return self.custody.ask({"verb": "predict"}, rows)
+        return self.custody.ask({"verb": "predict"}, rows)[1]
+
+    def hide(self, hiding: Hiding, readout: Readout) -> Hide:
+        """Return how masks are played inside: in the graph where that pays, else by rows filled out here."""
+        play = Play.of(self.custody, hiding, readout)
+        return Hide(play.lay_out(), None if play.number is None else play)
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""
