@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import threadpoolctl
 from floor import Measured, measure
+from made import WIDTH, against, forest, labels, one_hot, slow_network
 from overhead import README, environment
 from PIL import Image
 
 import blackbox as bb
 from blackbox.api import case
-from blackbox.features import Features, grouped
+from blackbox.features import Features, grouped, patches
 from blackbox.inputs import read_dataset
 from blackbox.plan import load_plan
 from blackbox.pool import play
@@ -44,11 +46,17 @@ GAPS = (
     "| Way to a subset | Mean size | Gap to the minimum | Minimal | Masks |",
     "| --- | ---: | ---: | ---: | ---: |",
 )
+PROOFS = (
+    "",
+    "| Threshold | Inputs | Groups | Proven minimal | Mean size | BackSelect's | Masks, mean | most "
+    "| s an input, mean | most |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
 OVERHEADS = (
     "",
-    "| Inputs | Search | Count | Rows | Floor, us/row | Overhead, one by one | Over the same runs "
-    "| Rows | Floor, us/row | Overhead, lockstep | Over the same runs |",
-    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    "| Inputs | Search | One by one | Rows | Floor, us/row | Overhead | Over the same runs "
+    "| Lockstep | Rows | Floor, us/row | Overhead | Over the same runs |",
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 
 
@@ -64,9 +72,10 @@ class Subject:
     target: int | str | None = None
     threshold: float | None = None
 
-    def open(self) -> Any:
-        """Open the model on one thread."""
-        return bb.open_model(SAMPLES / self.path, device="cpu", options={"threads": 1})
+    def open(self, batch: int | None = None) -> Any:
+        """Open the model on one thread. batch : rows per run, None = by rule."""
+        options = {"threads": 1} | ({} if batch is None else {"batch_size": batch})
+        return bb.open_model(SAMPLES / self.path, device="cpu", options=options)
 
     def method(self, search: str, **more: Any) -> bb.Sis:
         """Return the settings of a search for the first subset."""
@@ -184,28 +193,85 @@ def _by_ranking(cases: list[Any], method: str, k: int) -> tuple[int, int]:
     return len(members) if members else game.d, e.rows // GAP_ROWS + game.d
 
 
-def overheads(seconds: float, quick: bool) -> Iterator[str]:
+def proofs(few: bool) -> Iterator[str]:
+    """Yield one line per threshold: the smallest subsets of a forest over 20 one-hot groups, proven."""
+    groups = 20
+    with TemporaryDirectory() as folder:
+        path = forest(Path(folder) / "forest.onnx", groups)
+        model = bb.open_model(path, device="cpu", options={"threads": 1, "output": "probabilities"})
+    rows = one_hot(100, groups, 9, WIDTH - 1)  # every group differs from the background: none is for free
+    rows = rows[model.predict({"x": rows})["probabilities"][:, 1] > 0.5][: 2 if few else 20]
+    for threshold in ("70%", "90%", "99%"):
+        taken, found, published = [], [], []
+        for x in rows:
+            one = case(model, {"x": x}, labels(groups), against(groups))
+            start = perf_counter()
+            found.append(one.explain(bb.Sis(threshold, search="exact", max_subsets=1), 1, "raw", 0))
+            taken.append(perf_counter() - start)
+            published.append(one.explain(bb.Sis(threshold, search="backselect", max_subsets=1), 1, "raw", 0))
+        size, other = (np.mean([len(e.details["subsets"][0]) for e in es]) for es in (found, published))
+        proven = sum(e.details["certificates"][0]["minimal"] for e in found)
+        masks = [e.rows for e in found]
+        yield (
+            f"| {threshold} | {len(rows)} | {groups} | {proven} | {size:.2f} | {other:.2f} "
+            f"| {np.mean(masks):,.0f} | {max(masks):,} | {np.mean(taken):.2f} | {max(taken):.2f} |"
+        )
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What is timed. alone, many : how many inputs one by one and in lockstep. batch : rows per run."""
+
+    subject: Subject
+    search: str
+    alone: int
+    many: int
+    batch: int | None = None
+
+
+def timed(few: bool, folder: Path) -> Iterator[Timed]:
+    """List what is timed: small networks, and one that takes milliseconds a row."""
+    by_name = {subject.name: subject for subject in subjects(few)}
+    for name in ("mlp 8x8, black", "cnn 8x8, black", "cnn 8x8, mean"):
+        for search in ("backselect", "auto"):
+            yield Timed(by_name[name], search, 64, 200, 512)
+    yield Timed(by_name["cnn 28x28, black"], "auto", 12, 12)
+    pictures = np.random.default_rng(0).random((4, 3, 224, 224), dtype=np.float32)
+    grid = patches(pictures[0].shape, 7, 7)[0]
+    slow = Subject("slow 224x224, 7x7", str(slow_network(folder / "slow.onnx")), pictures, None, grid)
+    yield Timed(slow, "auto", 1, 2)
+
+
+def overheads(seconds: float, quick: bool, only: str) -> Iterator[str]:
     """Yield one line per subject and search: wall time over the floor, one by one and in lockstep."""
-    for subject in subjects(quick):
-        if subject.name not in ("mlp 8x8, black", "cnn 8x8, black", "cnn 8x8, mean", "cnn 28x28, black"):
-            continue
-        model = subject.open()
-        large = "28x28" in subject.name
-        for search in ("auto",) if large else ("backselect", "auto"):
-            x = subject.x[: 12 if large else 64]
-            alone = measure(partial(_alone, subject, search, x), model, seconds, quick)
-            together = measure(partial(_together, subject, search, x), model, seconds, quick)
-            yield f"| {subject.name} | {search} | {len(x)} {_numbers(alone)} {_numbers(together)} |"
+    with TemporaryDirectory() as folder:
+        for one in timed(quick, Path(folder)):
+            subject, search = one.subject, one.search
+            if only not in subject.name:
+                continue
+            model, x = subject.open(one.batch), subject.x
+            alone = measure(partial(_alone, subject, search, x[: one.alone]), model, seconds, quick)
+            together = measure(partial(_together, subject, search, x[: one.many]), model, seconds, quick)
+            counts = [len(x[: one.alone]), len(x[: one.many])]
+            yield (
+                f"| {subject.name} | {search} | {counts[0]} {_numbers(alone)} "
+                f"| {counts[1]} {_numbers(together)} |"
+            )
 
 
 def _alone(subject: Subject, search: str, x: np.ndarray, model: Any) -> None:
     for one in x:
-        bb.explain(model, one, subject.method(search), background=subject.background)
+        bb.explain(
+            model, one, subject.method(search), features=subject.features, background=subject.background
+        )
 
 
 def _together(subject: Subject, search: str, x: np.ndarray, model: Any) -> None:
     # equal things in one cluster: what is measured is the search, not the clustering
-    bb.sis_profile(model, x, subject.method(search), background=subject.background, eps=1e9, min_samples=1)
+    bb.sis_profile(
+        model, x, subject.method(search), features=subject.features, background=subject.background,
+        eps=1e9, min_samples=1,
+    )  # fmt: skip
 
 
 def _numbers(result: Measured) -> str:
@@ -226,6 +292,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few inputs and one round; write nothing")
     parser.add_argument("--seconds", type=float, default=3.0, help="rounds per overhead (default 3)")
+    parser.add_argument("--only", default="", help="overheads of these inputs alone; write nothing")
     asked = parser.parse_args()
     block = [environment(1)]
 
@@ -234,15 +301,19 @@ def main() -> None:
         print("\n".join(lines), flush=True)
 
     with threadpoolctl.threadpool_limits(1):
-        say(*SEARCHED)
-        for subject in subjects(asked.quick):
-            for line in searched(subject):
+        if not asked.only:
+            say(*SEARCHED)
+            for subject in subjects(asked.quick):
+                for line in searched(subject):
+                    say(line)
+            say(*GAPS, *gaps())
+            say(*PROOFS)
+            for line in proofs(asked.quick):
                 say(line)
-        say(*GAPS, *gaps())
         say(*OVERHEADS)
-        for line in overheads(asked.seconds, asked.quick):
+        for line in overheads(asked.seconds, asked.quick, asked.only):
             say(line)
-    if not asked.quick:
+    if not asked.quick and not asked.only:
         write_between("\n".join(block))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from blackbox.comparing_decisions import changes
 from blackbox.examination import Examined
 from blackbox.explanation import Explanation
 from blackbox.records import Dossier
@@ -188,7 +189,10 @@ def _reasons(found: Replay, then: Dossier, now: Examined) -> None:
         if (then.reasons is None) != (now.reasons is None):
             found.differs(_difference(then, "reasons", "there are reasons at one time only"))
         return
-    before, after = list(_features(then.reasons)), list(_features(now.reasons.to_dict()))
+    _decision(found, then, now.reasons.decision)
+    sides = {"supporting", "opposing"}
+    before = list(_features({key: then.reasons[key] for key in sides}))
+    after = list(_features({key: value for key, value in now.reasons.to_dict().items() if key in sides}))
     if before == after:
         return
     method = str(then.reasons.get("method", ""))
@@ -205,6 +209,17 @@ def _reasons(found: Replay, then: Dossier, now: Examined) -> None:
     ]
     told = _difference(then, "reasons", differs, max(gaps) if np.isfinite(max(gaps)) else None)
     (found.differs if max(gaps) > TOLERANCE else found.ties)(told)
+
+
+def _decision(found: Replay, then: Dossier, now: Mapping[str, Any] | None) -> None:
+    """Note how the stated reasons differ; values within the tolerance are the same."""
+    assert then.reasons is not None
+    for change in changes(then.reasons.get("decision"), now):
+        told = _difference(then, "reasons", change.what, change.by)
+        if change.by is None or change.by > TOLERANCE:
+            found.differs(told)
+        elif change.turned:
+            found.ties(told)
 
 
 def _features(told: Any) -> Iterator[str]:

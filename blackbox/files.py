@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,3 +129,29 @@ def bound(files: Mapping[str, str]) -> str:
     return (
         next(iter(files.values())) if len(files) == 1 else hashlib.sha256(canonical(dict(files))).hexdigest()
     )
+
+
+def digests_of(files: Sequence[Path]) -> dict[str, str]:
+    """Return file name -> SHA-256; names are relative to the folder of the first file."""
+    folder = files[0].parent if files else Path()
+    return {
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name: sha256(path)
+        for path in files
+    }
+
+
+def hold(role: str, expected: str | None, files: Sequence[Path]) -> None:
+    """Refuse files that are not the ones that a plan was written for.
+
+    Raises
+    ------
+    RequestError : their digest is another one.
+    """
+    if expected is None:
+        return
+    found = bound(digests_of(files))
+    if found != expected.lower():
+        raise RequestError(
+            f"The {role} in {files[0]} changed since the plan was written: its SHA-256 is {found}, the plan "
+            f"says {expected}. Put the file back, or correct the plan."
+        )

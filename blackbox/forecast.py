@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blackbox import methods
-from blackbox.checks import CHECKS
+from blackbox.checks import costs
 from blackbox.examination import examine
 from blackbox.materials import Materials, gather
 from blackbox.plan import Plan
@@ -46,15 +46,17 @@ class Forecast:
     """What a plan costs at the most, shared passes not subtracted.
 
     cases : with targets. methods, checks : name -> rows per case, None where it is not known; for ``sis``
-    without a budget the rows of two subsets. budget : rows that each case may spend. case_seconds : measured
-    on the first case, as far as a short budget of rows went. rows_per_run : by rule. probed : rows spent on
-    finding out. memory : bytes of one process, as measured after that, with room for remembered masks.
-    disk : bytes of the bundle.
+    without a budget the rows of two subsets; ``reasons`` as if every decision were adverse. once : rows of
+    the checks before the cases, and of selecting whom to compare with. budget : rows that each case may
+    spend. case_seconds : measured on the first case, as far as a short budget of rows went. rows_per_run :
+    by rule. probed : rows spent on finding out. memory : bytes of one process, as measured after that, with
+    room for remembered masks. disk : bytes of the bundle.
     """
 
     cases: int
     methods: Mapping[str, int]
     checks: Mapping[str, int | None]
+    once: int
     budget: int | None
     case_seconds: float
     rows_per_run: int
@@ -71,7 +73,7 @@ class Forecast:
     @property
     def rows(self) -> int:
         """Forward rows of all cases at the most."""
-        return self.cases * self.rows_per_case
+        return self.once + self.cases * self.rows_per_case
 
     @property
     def passes(self) -> int:
@@ -87,6 +89,7 @@ class Forecast:
         return {
             "schema": "blackbox.forecast/1", "cases": self.cases, "rows": self.rows, "passes": self.passes,
             "rows_per_case": self.rows_per_case, "methods": dict(self.methods), "checks": dict(self.checks),
+            "rows_once": self.once,
             "seconds_per_case": round(self.case_seconds, 4), "rows_per_run": self.rows_per_run,
             "seconds": round(self.seconds(workers), 1), "workers": workers, "rows_probed": self.probed,
             "memory_bytes": self.memory * workers, "disk_bytes": self.disk,
@@ -101,6 +104,7 @@ class Forecast:
         memory, disk = self.memory * workers / 2**20, self.disk / 2**20
         told = [
             f"{self.cases:,} cases, at most {self.rows_per_case:,} rows each: {parts}; checks {checks:,}",
+            f"{self.once:,} rows before the first case",
             f"{self.rows:,} forward rows at most (shared ones included), {self.passes:,} passes",
             f"about {_duration(self.seconds(workers))}{how}, by the first case",
             f"about {memory:,.0f} MiB of memory, and {disk:,.1f} MiB on disk",
@@ -120,10 +124,13 @@ def forecast(plan: Plan, folder: Path) -> Forecast:
     cases = len(materials.positions(plan.data)) * len(plan.target_list())
     question = _question(plan, materials)
     asked = {name: rows_of(method, question) for name, (method, _) in plan.parsed_methods().items()}
-    checks = {
-        name: _check(check, asked, question)
-        for name, check in zip(plan.checks, plan.parsed_checks(), strict=True)
-    }
+    d, background, played = question.d, question.background, plan.parsed_checks()
+    checks = {check.name: costs.per_case(check, asked, d, background) for check in played}
+    positions = len(materials.positions(plan.data))
+    once = materials.asked + sum(costs.once(check, positions, d, background) for check in played)
+    if materials.rule is not None and materials.rule.population is not None:
+        compared = replace(question, background=len(materials.rule.population.background))
+        asked["reasons"] = rows_of(materials.rule.method, compared)
     budget = plan.budget.of_case(cases)
     most = sum(asked.values()) + sum(rows or 0 for rows in checks.values())
     seconds, probed = _pilot(plan, materials, most if budget is None else min(most, budget))
@@ -131,7 +138,7 @@ def forecast(plan: Plan, folder: Path) -> Forecast:
     remembered = min(128 * 2**20, masks * (200 + question.d // 8))
     disk = cases * (len(asked) + 1) * (RECORD + 90 * question.d)
     return Forecast(
-        cases, asked, checks, budget, seconds, materials.model.limits.rows_per_run, probed,
+        cases, asked, checks, once, budget, seconds, materials.model.limits.rows_per_run, probed,
         _resident() + remembered, disk,
     )  # fmt: skip
 
@@ -242,23 +249,6 @@ def rows_of(method: methods.Method, asked: Question) -> int:
     budget = getattr(method, "budget", None)
     derived = method.scale != "raw"
     return min(rows, budget) if derived and isinstance(budget, int) else rows
-
-
-def _check(check: Any, asked: Mapping[str, int], question: Question) -> int | None:
-    """Rows of a check of one case at the most; 0 for those that read answers, None where it is not known."""
-    hiding = sum(methods.METHODS[name].scale == "raw" for name in asked)
-    per_mask = {
-        "fidelity": 2 * hiding, "curves": 2 * getattr(check, "steps", 0) * hiding, "erasure": 10 * hiding,
-        "correlation": getattr(check, "subsets", 0),
-    }  # fmt: skip
-    if check.name in per_mask:
-        return per_mask[check.name] * question.background
-    if check.name == "determinism":
-        return 2 + 1 + question.background
-    if check.name == "stability":
-        return sum(rows for name, rows in asked.items() if name in ("lime", "kernelshap"))
-    free = ("omission", "outcomes", "additivity", "sufficiency", "agreement", "local_fit", "protected")
-    return 0 if check.name in free and check.name in CHECKS else None
 
 
 def _resident() -> int:

@@ -12,15 +12,14 @@ import numpy as np
 
 from blackbox import backgrounds, seeds
 from blackbox.backgrounds import Background
-from blackbox.codes import read_codes
 from blackbox.decisions import Rule
 from blackbox.errors import RequestError, unknown
 from blackbox.features import Features, choose, from_labels, grouped, patches, superpixels
-from blackbox.files import bound, sha256
+from blackbox.files import digests_of, hold
 from blackbox.inputs import Dataset, DataSpec, read_dataset, read_table
 from blackbox.model import Model, fitted
 from blackbox.opening import open_planned
-from blackbox.populations import Bar, Population, bar_of, select
+from blackbox.ruling import ruled
 
 if TYPE_CHECKING:  # importing pydantic takes longer than the command line's help may
     from blackbox.plan import DataPart, FeaturesPart, Plan
@@ -68,10 +67,7 @@ class Materials:
 
     def read_again(self) -> dict[str, dict[str, str]]:
         """Return the digests of the files as they are now."""
-        return {
-            role: {_named(path, paths[0].parent): sha256(path) for path in paths}
-            for role, paths in self.files.items()
-        }
+        return {role: digests_of(paths) for role, paths in self.files.items()}
 
     def features(self, part: FeaturesPart, x: Mapping[str, np.ndarray]) -> Features:
         """Return the features of one input, as the plan wants them."""
@@ -82,10 +78,6 @@ class Materials:
         if part.groups or part.never_hidden:
             raise RequestError("features.groups and never_hidden need a table with named columns.")
         return choose(x)
-
-
-def _named(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def picture_features(
@@ -121,49 +113,15 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     model = open_planned(plan.model, folder, files, rows_per_run)
     data = read_dataset(folder / plan.data.path, model.signature, plan.data.spec())
     files["data"] = data.files
-    _hold("data", plan.data.sha256, data.files)
+    hold("data", plan.data.sha256, data.files)
     model = fitted(model, data.row(0))
     background = _background(plan, folder, model, data, files)
     found = Materials(model, data, background, _labels(plan, folder, data, files), files)
-    return found if plan.reasons is None or plan.reasons.favourable is None else _ruled(plan, folder, found)
-
-
-def _ruled(plan: Plan, folder: Path, found: Materials) -> Materials:
-    """Add how reasons are stated: the code table, the passing score, and whom to compare with."""
-    part, data, files = plan.reasons, found.data, dict(found.files)
-    assert part is not None
-    assert part.favourable is not None
-    features = found.features(plan.features, data.row(0))
-    known = tuple(dict.fromkeys((*features.names, *data.columns)))
-    for name in part.excluded:
-        if name not in known:
-            raise unknown("feature in reasons.excluded:", name, known)
-    codes = None
-    if part.codes is not None:
-        files["codes"] = (folder / part.codes,)
-        codes = read_codes(folder / part.codes, known)
-    first = {name: array[:1] for name, array in data.rows.items()}
-    bar, asked = bar_of(found.model, first, part.favourable, part.passing)
-    population = _population(plan, folder, found, files, bar)
-    method, scale = plan.parsed_methods()[part.method]
-    rule = Rule(method, scale, bar, part.count, codes, part.excluded, population, found.labels)
-    asked += population.rows if population else 0
-    return replace(found, files=files, rule=rule, asked=asked)
-
-
-def _population(
-    plan: Plan, folder: Path, found: Materials, files: dict[str, tuple[Path, ...]], bar: Bar
-) -> Population | None:
-    part = plan.reasons.background if plan.reasons is not None else None
-    if part is None:
-        return None
-    rows = found.data.rows
-    if part.path is not None:
-        spec = DataSpec(columns=found.data.columns or None, image=plan.data.spec().image)
-        read = read_dataset(folder / part.path, found.model.signature, spec)
-        rows, files["applicants"] = read.rows, read.files
-    rng = seeds.generator(plan.seed, "applicants")
-    return select(found.model, rows, bar, part.use, part.within, part.most, rng)
+    if plan.reasons is None or plan.reasons.favourable is None:
+        return found
+    features = found.features(plan.features, data.row(0)).names
+    rule, asked = ruled(plan, folder, model, data, features, found.labels, files)
+    return replace(found, rule=rule, asked=asked)
 
 
 def reopened(plan: Plan, folder: Path, device: str) -> Model:
@@ -173,28 +131,11 @@ def reopened(plan: Plan, folder: Path, device: str) -> Model:
 
 
 def gather_without_data(plan: Plan, folder: Path) -> Materials:
-    """Open and read what a plan names, but neither its data nor a background.
-
-    Raises
-    ------
-    RequestError, ModelError : as ``gather``.
-    """
+    """Open and read what a plan names, but neither its data nor a background; raises as ``gather``."""
     files: dict[str, tuple[Path, ...]] = {}
     model = open_planned(plan.model, folder, files)
     data = Dataset((), {}, plan.data.columns or (), ())
     return Materials(model, data, Background({}), _labels(plan, folder, data, files), files)
-
-
-def _hold(role: str, expected: str | None, files: tuple[Path, ...]) -> None:
-    """Refuse a file that is not the one that the plan was written for."""
-    if expected is None:
-        return
-    found = bound({_named(path, files[0].parent): sha256(path) for path in files})
-    if found != expected.lower():
-        raise RequestError(
-            f"The {role} in {files[0]} changed since the plan was written: its SHA-256 is {found}, the plan "
-            f"says {expected}. Put the file back, or correct the plan."
-        )
 
 
 def _background(
@@ -206,7 +147,7 @@ def _background(
     spec = DataSpec(columns=data.columns or None, image=plan.data.spec().image)
     read = read_dataset(folder / part.path, model.signature, spec)
     files["background"] = read.files
-    _hold("background", part.sha256, read.files)
+    hold("background", part.sha256, read.files)
     if part.use == "mean":
         return backgrounds.mean(read.rows)
     if part.use == "medoids":

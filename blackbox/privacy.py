@@ -106,7 +106,11 @@ class Guard:
             return sentence
         forms = {form for value in (*self.values, *self.words) for form in _forms(value)}
         for text in sorted(forms, key=len, reverse=True):
-            sentence = re.sub(rf"(?<![\w.]){re.escape(text)}(?!\w|\.\d)", WITHHELD, sentence)
+            # a lone digit is everywhere: it is taken for the value where it is quoted as one
+            quoted = rf"(?<![\w.]){re.escape(text)}(?!\w|\.\d)"
+            if len(text) == 1:
+                quoted = rf"(?<=\(){re.escape(text)}(?=\))|(?<== ){re.escape(text)}(?!\w|\.\d)"
+            sentence = re.sub(quoted, WITHHELD, sentence)
         return sentence
 
     def _without(self, told: Any) -> Any:
@@ -116,7 +120,7 @@ class Guard:
 
 
 def _forms(value: Any) -> set[str]:
-    """The ways in which a value may stand in a sentence; a lone digit says nothing and is everywhere."""
+    """The ways in which a value may stand in a sentence."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         number = float(value)
         forms = {str(value), repr(number), f"{number:g}", f"{number:,.4g}", f"{number:.3g}", f"{number:.2f}"}
@@ -125,7 +129,7 @@ def _forms(value: Any) -> set[str]:
         )
     else:
         forms = {str(value)}
-    return {form for form in forms if len(form) > 1}
+    return forms - {""}
 
 
 def digest(x: Mapping[str, np.ndarray], salt: bytes = b"") -> str:

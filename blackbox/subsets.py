@@ -15,6 +15,9 @@ from blackbox.numerics import set_distances
 from blackbox.reasons import show
 from blackbox.settings import choice
 
+SMALL = 2048
+"""Pixels of a picture up to which the distances of all pairs are a table (32 MiB)."""
+
 DISTANCES = ("auto", "energy", "jaccard", "edit")
 
 
@@ -84,6 +87,8 @@ def _energy(subsets: Sequence[Subset], cases: Sequence[Case]) -> np.ndarray:
     shape = pixels[0].shape
     if any(mask.shape != shape for mask in pixels):
         raise RequestError("The energy distance needs pictures of one size.")
+    if np.prod(shape) > SMALL:
+        return set_distances.energy_in_picture(np.array(pixels))
     positions = np.argwhere(np.ones(shape)).astype(float)
     return set_distances.energy(np.array([mask.ravel() for mask in pixels]), positions)
 

@@ -11,7 +11,7 @@ import pytest
 
 import blackbox as bb
 from blackbox import api
-from blackbox.checks import CHECKS, Subject
+from blackbox.checks import CHECKS, Subject, costs
 from blackbox.errors import RequestError
 from blackbox.explanation import Outcome
 from blackbox.features import grouped
@@ -338,3 +338,23 @@ def test_every_check_documents_its_default_and_its_cost(name):
     told = " ".join(CHECKS[name].__doc__.split())
     assert re.search(r"[Dd]efaults?:? ", told)
     assert re.search(r"Costs? |[Nn]o pass", told)
+
+
+@pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if hasattr(check, "examine")])
+def test_a_check_of_a_case_costs_no_more_than_is_forecast(name):
+    lent = np.random.default_rng(0).normal(size=(30, 9))
+    x = np.arange(1.0, 10)
+    methods = ("occlusion", "lime", "sis")
+    examined = subject(lambda rows: np.tanh(rows @ np.linspace(-1, 1, 9)), methods, x, names=tuple("abcdefghi"), background=lent)
+    check = CHECKS[name](features=("a",)) if name == "protected" else CHECKS[name]()
+    before = examined.case.ledger.rows
+    check.examine(examined)
+    alone = {name: e.rows for name, e in examined.explanations.items()}
+    assert examined.case.ledger.rows - before <= costs.per_case(check, alone, 9, 30)
+
+
+def test_what_a_stranger_s_check_costs_is_not_known():
+    class Own:
+        name = "own"
+
+    assert costs.per_case(Own(), {}, 3, 3) is None

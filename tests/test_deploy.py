@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -100,10 +101,12 @@ def test_the_image_is_built_of_what_is_there_and_does_not_run_as_root():
 
 
 def test_the_image_holds_everything_that_the_package_is_built_from():
-    built = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    needed = re.findall(r'"(README\.md|LICENSE|CHANGELOG\.md|blackbox|adapters)"', built)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {package.split("/")[0] for package in packages}
+    needed |= {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
     copied = " ".join(rest for word, rest in containerfile() if word == "COPY")
-    assert set(needed) <= set(shlex.split(copied))
+    assert needed <= set(shlex.split(copied))
 
 
 @pytest.fixture(scope="module")

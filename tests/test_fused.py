@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from blackbox.model import Hiding, Readout
 from blackbox.score import Ledger, Score
 from blackbox_adapters.onnx.binding import Kept
 from blackbox_adapters.onnx.fusing import Layout
+from blackbox_adapters.onnx.played import Played, Plays
 
 MODELS = Path(__file__).parents[1] / "sample_models"
 RNG = np.random.default_rng(5)
@@ -236,6 +239,64 @@ def test_bound_arrays_give_the_same_answers_and_are_copied_once():
     assert isinstance(game.score, Score)
 
 
+def test_on_a_device_every_pass_has_one_shape_and_the_padding_is_thrown_away():
+    """Played here by a model that says it is on a GPU; that a GPU then answers with equal bits is not shown."""
+    path, x = MODELS / "toys" / "softmax.onnx", np.array([1.0, 0.5, -1.0], np.float32)
+    plain = bb.open_model(path, "cpu", {"fuse": True, "batch_size": 12})
+    elsewhere = dataclasses.replace(plain, identity=dataclasses.replace(plain.identity, device="cuda:0"))
+    seen = []
+
+    class Watched:
+        def run(self, outputs, feeds):
+            seen.append(len(next(iter(feeds.values()))))
+            return plain.session.run(outputs, feeds)
+
+    padded = dataclasses.replace(elsewhere, session=Watched())
+    for count in (1, 5, 12):
+        rows = {"x": np.tile(x, (count, 1))}
+        (name,) = plain.predict(rows)
+        np.testing.assert_array_equal(padded.predict(rows)[name], plain.predict(rows)[name])
+    assert seen == [12, 12, 12]
+    game = bb.api.case(plain, x, background=np.eye(3)).game(0, "log-probability")
+    run, masks = game.fused.hide.run, RNG.random((10, 3)) < 0.5
+    even = dataclasses.replace(run, even=4)
+    for apart in (False, True):
+        a, b = run(masks, apart), even(masks, apart)
+        np.testing.assert_array_equal(a.scores, b.scores)
+        assert a.apart is None or np.array_equal(a.apart, b.apart)
+
+
+def test_what_is_kept_for_layouts_and_grids_is_bounded():
+    model = bb.open_model(Path(__file__).parent / "corpus" / "graphs" / "symbolic-picture.onnx", "cpu", {"fuse": True})
+    for side in range(6, 18):
+        x = RNG.random((3, side, side)).astype(np.float32)
+        labels = bb.features.patches(x.shape, 2, 2)[0]
+        for _ in range(2):
+            assert bb.explain(model, x, "occlusion", features=labels).provenance["hiding"] == "in the graph"
+    assert len(model.fusing.sessions) == 8
+    assert len(model.fusing.matrices) == 4
+
+
+def test_a_confined_process_keeps_so_many_bytes_and_is_sent_the_rest_again(monkeypatch):
+    monkeypatch.setattr("blackbox_adapters.onnx.played.MOST_BYTES", 200)
+    model = bb.open_model(MODELS / "toys" / "softmax.onnx", "cpu", {"fuse": True})
+    plays = Plays()
+
+    def tell(question, arrays):
+        return (plays.hide(model.hide, question, arrays), {}) if question["verb"] == "hide" else plays.play(question, arrays)
+
+    several = []
+    for k in range(4):
+        hiding = Hiding({"x": np.full(3, k, np.float32)}, {"x": np.arange(3)}, {"x": np.eye(3, dtype=np.float32)})
+        several.append(Played(tell, hiding, Readout(model.signature.answer, (0,), "raw", "logits")))
+        assert several[-1].begin()
+    assert len(plays.runs) < 4
+    masks = np.array([[True, False, True]])
+    for k, played in enumerate(several):
+        expected = model.hide(played.hiding, played.readout).run(masks, False)
+        np.testing.assert_array_equal(played(masks, False).scores, expected.scores, err_msg=str(k))
+
+
 def test_seven_rows_a_pass_give_what_all_at_once_give():
     rows = RNG.normal(size=(3, 4))
     found = [
@@ -246,3 +307,56 @@ def test_seven_rows_a_pass_give_what_all_at_once_give():
     for other in found[1:]:
         np.testing.assert_allclose(found[0].values, other.values, atol=1e-6)
         assert found[0].rows == other.rows
+
+
+@pytest.fixture(scope="module")
+def confined():
+    if sys.platform != "linux":
+        pytest.skip("the sandbox is proven on Linux only")
+    return bb.open_model(MODELS / "credit" / "credit.onnx", "cpu", {"fuse": True, "sandbox": True, "threads": 1})
+
+
+def credit_rows(count):
+    return np.loadtxt(MODELS / "credit" / "background.csv", delimiter=",", skiprows=1, dtype=np.float32)[:count]
+
+
+def test_masks_cross_to_a_confined_process_and_only_scores_come_back(confined):
+    rows, asked = credit_rows(12), []
+    custody = confined.custody
+    inside = bb.open_model(MODELS / "credit" / "credit.onnx", "cpu", {"fuse": True, "threads": 1})
+    a, b = (bb.explain(m, rows[0], bb.KernelShap(budget=100), target=[0, 1], background=rows) for m in (confined, inside))
+    agree(a, b, 1e-12)
+    assert a.provenance["hiding"] == "in the graph"
+    game = bb.api.case(confined, rows[0], background=rows).game([0, 1], "raw")
+    played = game.fused.hide.run
+    played.tell = lambda question, arrays: asked.append((question["verb"], sum(a.nbytes for a in arrays.values()))) or custody.ask(question, arrays)
+    masks = RNG.random((300, 27)) < 0.5
+    first = played(masks, False).scores
+    assert asked == [("play", masks.nbytes)]
+    np.testing.assert_allclose(first, bb.api.case(inside, rows[0], background=rows).game([0, 1], "raw")(masks), atol=1e-12)
+
+
+def test_a_confined_process_that_was_replaced_is_sent_the_case_again(confined):
+    rows = credit_rows(5)
+    game = bb.api.case(confined, rows[0], background=rows).game(0, "raw")
+    masks = RNG.random((9, 27)) < 0.5
+    before = game.fused.hide.run(masks, True)
+    confined.custody.child.watch.process.kill()
+    with pytest.raises(bb.ModelError):
+        game.fused.hide.run(masks, True)
+    after = game.fused.hide.run(masks, True)
+    assert np.array_equal(before.scores, after.scores)
+    assert np.array_equal(before.apart, after.apart)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [({}, {}), ({"floored": 0, "finite": True}, {"scores": np.zeros((3, 2))}), ({"floored": -1, "finite": True}, {"scores": np.zeros((4, 1))}),
+     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1), np.float32)}),
+     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1)), "more": np.zeros((4, 1))})],
+)  # fmt: skip
+def test_what_is_no_score_is_not_taken_from_a_confined_process(answer):
+    hiding = Hiding({"x": np.zeros(2)}, {"x": np.arange(2)}, {"x": np.zeros((1, 2))})
+    played = Played(lambda question, arrays: answer, hiding, Readout("y", (0,), "raw", "values"), 1)
+    with pytest.raises(bb.ModelError, match="not trusted"):
+        played(np.ones((4, 2), bool), False)

@@ -39,6 +39,9 @@ def test_a_plan_may_name_the_folder_and_its_model_s_digest(tmp_path):
     told = {"model": model, "data": rows, "background": rows, "methods": ["occlusion"], "checks": ["determinism"]}
     result = bb.audit(told, folder=tmp_path / "out")
     assert result.manifest["inputs"]["model"] == {"model.onnx": digest}
+    assert "in a confined process" in result.report.read_text(encoding="utf-8")  # like any file from a stranger
+    free = bb.audit(told | {"model": model | {"sandbox": False}}, folder=tmp_path / "free")
+    assert "in a confined process" not in free.report.read_text(encoding="utf-8")
     with pytest.raises(RequestError, match="not the model of the plan"):
         bb.audit(told | {"model": model | {"sha256": "0" * 64}}, folder=tmp_path / "other")
 

@@ -113,6 +113,10 @@ def test_a_sentence_that_quotes_the_input_is_withheld_in_part():
     assert guard.told("income 24,000 of a renter aged 27 is 0.27 off (24000)") == (
         f"income {WITHHELD} of a {WITHHELD} aged {WITHHELD} is 0.27 off ({WITHHELD})"
     )
+    counts = Privacy("omit").guard("a", np.array([3.0], dtype=object), {})
+    assert counts.told("R07 late payments (3), x = 3, of 3 features") == (
+        f"R07 late payments ({WITHHELD}), x = {WITHHELD}, of 3 features"
+    )
     assert Privacy("keep").guard("a", np.array([1.5], dtype=object), {}).told("it is 1.5") == "it is 1.5"
 
 
@@ -129,3 +133,19 @@ def test_pictures_are_shown_only_where_they_are_kept(tmp_path):
 def test_an_unknown_rule_is_told(tmp_path):
     with pytest.raises(RequestError, match="privacy"):
         load_plan(plan(tmp_path, privacy="secret"))
+
+
+def test_the_reasons_of_a_decision_do_not_tell_what_was_held(tmp_path):
+    sample = load_plan(MODELS / "credit" / "audit.yaml")
+    update = {"privacy": "omit", "methods": {"kernelshap": {"budget": 200}}, "checks": {"omission": {}},
+              "data": sample.data.model_copy(update={"first": 2})}  # fmt: skip
+    folder = bb.audit(sample.model_copy(update=update), tmp_path / "out", MODELS / "credit").folder
+    first = (MODELS / "credit" / "applicants.csv").read_text().splitlines()[1].split(",")
+    held = {f"({value})" for value in first[1:]} | {f"({float(value):,.0f})" for value in first[1:]}
+    told = [json.dumps(record["reasons"]) for record in records(folder) if record["kind"] == "case"]
+    _, _, page = (folder / "report.html").read_text(encoding="utf-8").partition("<body>")
+    for value in held:
+        assert value not in told[0], value
+        assert value not in page or value in ("(0)", "(1)"), value
+    assert WITHHELD in told[0]
+    assert WITHHELD in page

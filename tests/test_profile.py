@@ -147,6 +147,26 @@ def test_distances_by_hand():
     assert apart.tolist() == [[0, 3, 6, 0], [3, 0, 7, 3], [6, 7, 0, 6], [0, 3, 6, 0]]
 
 
+def test_the_energy_distance_of_large_pictures_is_the_same_without_the_table_of_all_pairs():
+    rng = np.random.default_rng(0)
+    masks = rng.random((7, 13, 21)) < 0.1
+    masks[5], masks[6] = masks[4], False
+    masks[6, 12, 0] = True
+    positions = np.argwhere(np.ones((13, 21))).astype(float)
+    expected = set_distances.energy(masks.reshape(7, -1), positions)
+    np.testing.assert_allclose(set_distances.energy_in_picture(masks), expected, rtol=1e-9)
+    assert expected[4, 5] == 0
+
+
+def test_large_pictures_are_profiled_in_little_memory():
+    rows = np.random.default_rng(0).random((2, 1, 224, 224), dtype=np.float32)
+    method = bb.Sis(max_subsets=1, search="ranked")
+    found = bb.sis_profile(lambda x: x[:, 0].sum(axis=(1, 2)), rows, method)
+    assert found.distance == "energy"
+    covered = [len(subset.members) * 256 for subset in found.subsets]  # 14 x 14 patches of 16 x 16 pixels
+    assert min(covered) > 40_000  # the distances of all their pairs take 13 GB
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_few_things_are_clustered_without_fuss(count):
     found = cluster(np.zeros((count, count)))

@@ -117,7 +117,14 @@ def test_an_audit_of_an_endpoint_keeps_its_token_out_of_the_evidence(credit, tmp
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(written) > 3
     assert not any(TOKEN.encode() in path.read_bytes() for path in written)
-    assert any(credit.url.encode() in path.read_bytes() for path in written)
+    assert f"asked {credit.url}/v2/models/credit: " in result.stderr
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["endpoint"]["url"] == credit.url + "/v2/models/credit"
+    assert manifest["endpoint"]["digest"].startswith("unknown")
+    assert len(manifest["endpoint"]["metadata_sha256"]) == 64
+    assert "unknown: the model" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    again = run("replay", tmp_path / "out", "--model", credit.url + "/v2/models/credit", "--base", tmp_path)
+    assert again.exit_code == 0, again.output
 
 
 @pytest.mark.parametrize("method", ["lime", "kernelshap", "sis", "saliency", "caso"])

@@ -13,6 +13,7 @@ from test_cli import MODELS, run
 
 import blackbox as bb
 from blackbox.canonical import canonical
+from blackbox.comparing_decisions import changes
 from blackbox.errors import EvidenceError, RequestError
 from blackbox.files import sha256
 from blackbox.plan import load_plan
@@ -172,3 +173,48 @@ def test_a_bundle_moves_to_another_place_with_its_files(bundle, tmp_path):
         bundle, tmp_path / "my-credit.onnx", tmp_path / "my-applicants.csv", tmp_path / "my-background.csv", sample=1
     )
     assert found.same
+
+
+def decision(**changed):
+    reasons = [{"feature": name, "value": value} for name, value in (("a", 4.0), ("b", 2.0), ("c", 2.0 - 1e-5))]
+    return {"adverse": True, "score": 0.2, "passing": 0.5, "footing": "SEPARABLE", "reasons": reasons, **changed}
+
+
+def named(*names):
+    return [{"feature": name, "value": value} for name, value in zip(names, (4.0, 2.0, 1.99999), strict=False)]
+
+
+DECISIONS = {
+    "the same": (decision(), []),
+    "a value that moved": (decision(reasons=[{"feature": "a", "value": 4.4}, *decision()["reasons"][1:]]), [("a was 4", 0.1)]),
+    "near ties change places": (decision(reasons=named("a", "c", "b")), [("the stated reasons were a, b, c", 2.5e-6)]),
+    "first and last change places": (decision(reasons=named("c", "b", "a")), [("the stated reasons", 0.5)]),
+    "another reason": (decision(reasons=named("a", "b", "d")), [("and are a, b, d", None)]),
+    "fewer reasons": (decision(reasons=named("a")), [("and are a", None)]),
+    "an abstention": (decision(reasons=[], footing="ABSTAINED"), [("and are none", None)]),
+    "another footing": (decision(footing="ORDER_OPEN"), [("footing was SEPARABLE and is ORDER_OPEN", None)]),
+    "another verdict": (decision(adverse=False, reasons=[]), [("adverse at one time only", 0.6)]),
+    "no decision": (None, [("at one time only", None)]),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_how_stated_reasons_differ(name):
+    now, wanted = DECISIONS[name]
+    found = [change for change in changes(decision(), now) if change.turned or change.by > 1e-4]
+    assert len(found) == len(wanted)
+    for change, (words, by) in zip(found, wanted, strict=True):
+        assert words in change.what
+        assert change.by == (by if by is None else pytest.approx(by, rel=1e-3))
+
+
+def test_a_stated_reason_that_was_forged_is_found(bundle):
+    def forge(record):
+        if record["kind"] == "case" and record["case"] == "A-002":
+            reasons = record["reasons"]["decision"]["reasons"]
+            reasons[0], reasons[1] = reasons[1], reasons[0]
+
+    rewrite(bundle, forge)
+    found = replay(bundle, CREDIT / "credit.onnx")
+    assert not found.same
+    assert [(one.case, one.method) for one in found.differences] == [("A-002", "reasons")]

@@ -186,6 +186,7 @@ BAD = {
     "setting value": bad("softmax/explain", 422, ["budget", "'lots'"], json=v2(parameters={"budget": "lots"})),
     "target": bad("softmax/explain", 422, ["Unknown target"], json=v2(parameters={"target": "x"})),
     "target beyond": bad("softmax/explain", 422, ["0 to 2"], json=v2(parameters={"target": 3})),
+    "text of nan": bad("softmax/explain", 422, ["window"], json=v2(parameters={"method": "occlusion", "window": "[NaN]"})),
     "target true": bad("softmax/explain", 422, ["target"], json=v2(parameters={"target": True})),
     "scale": bad("softmax/explain", 422, ["scale"], json=v2(parameters={"scale": "row"})),
     "seed": bad("softmax/explain", 422, ["seed"], json=v2(parameters={"seed": -1})),
@@ -355,7 +356,10 @@ def test_every_refusal_has_one_form(service, verb, path, status):
 
 def test_no_other_site_may_ask(service):
     assert service.get("/v1/models", headers={"Origin": "http://evil.example"}).status_code == 403
-    assert service.get("/v1/models", headers={"Host": "evil.example"}).status_code == 403
+    for name in ("evil.example", "[::1", "127.0.0.1.evil.example", ""):
+        assert service.get("/v1/models", headers={"Host": name}).status_code in (400, 403)
+    for origin in ("null", "http://[::1", "http://127.0.0.1:1", ""):
+        assert service.get("/v1/models", headers={"Origin": origin}).status_code == 403
     answer = service.get("/v1/models", headers={"Origin": str(service.base_url).rstrip("/")})
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers

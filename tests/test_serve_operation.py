@@ -308,6 +308,7 @@ def test_meters_count_what_happened():
     assert meter('blackbox_request_seconds_count{route="/v1/models/{model}:explain"}') == 1
     assert meter('blackbox_budget_share_sum{model="softmax"}') == pytest.approx(rows / 1_000_000)
     assert meter("blackbox_running") == 0
+    assert meter("blackbox_queue_seconds_count") == 1
     assert "nope" not in text
 
 
@@ -462,6 +463,14 @@ def test_one_model_folder_serves_its_background(tmp_path):
     with serving(tmp_path) as client:
         record = client.post("/v1/models/m:explain", json=EXPLAIN).json()["explanations"][0]
         assert record["provenance"]["background"]["rows"] == 2
+
+
+def test_models_of_one_name_are_not_mistaken_for_each_other(tmp_path):
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "m.onnx").write_bytes((SAMPLES / "toys" / "softmax.onnx").read_bytes())
+    with pytest.raises(bb.RequestError, match="Two models are named 'm'"), serving(tmp_path):
+        pass
 
 
 def test_a_clock_of_a_shorter_time_keeps_the_asker():

@@ -76,6 +76,12 @@ def test_a_picture_is_explained_as_a_picture(service):
     assert "sufficient subset 1" in got.text
 
 
+def huge_array():
+    """An .npy file that declares eight terabytes and holds none."""
+    head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }\n"
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head
+
+
 WRONG = {
     "nothing": ({"text": " "}, 422, "Drop a file"),
     "text": ({"text": "1,lots,3"}, 422, "lots"),
@@ -83,6 +89,8 @@ WRONG = {
     "kind": ({"content": b"x", "name": "x.exe"}, 422, "must be one of"),
     "picture": ({"content": THREE.read_bytes(), "name": "a.png"}, 422, "picture"),
     "pickle": ({"content": b"\x80\x04N.", "name": "a.npy"}, 422, "without pickle"),
+    "packed": ({"content": b"x", "name": "a.parquet"}, 422, "must be one of"),
+    "huge": ({"content": huge_array(), "name": "a.npy"}, 422, "could not be explained"),
     "row": ({"text": "1,2,3", "row": "7"}, 422, "Row 7"),
     "method": ({"text": "1,2,3", "method": "magic"}, 422, "magic"),
     "target": ({"text": "1,2,3", "target": "9"}, 422, "0 to 2"),

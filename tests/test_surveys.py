@@ -15,7 +15,7 @@ from test_onnx import external
 import blackbox as bb
 from blackbox import backgrounds, study
 from blackbox.backgrounds import Background
-from blackbox.checks import CHECKS, MODEL, Study
+from blackbox.checks import CHECKS, MODEL, Study, costs
 from blackbox.checks.manifold import shift
 from blackbox.errors import ModelError
 from blackbox.features import columns, grouped
@@ -275,3 +275,15 @@ def test_the_credit_model_passes_every_survey():
     statuses = {s for name, check in CHECKS.items() if hasattr(check, "survey") for s in found(name, of("credit"))}
     assert statuses <= {"passed", "skipped"}
     assert CREDIT.exists()
+
+
+@pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if hasattr(check, "survey")])
+def test_a_survey_costs_no_more_than_is_forecast(name):
+    asked = of("credit")
+    before = asked.ledger.rows
+    check = CHECKS[name]()
+    check.survey(asked)
+    spent = asked.ledger.rows - before
+    most = costs.once(check, len(asked.rows["applicant"]), len(asked.features), len(asked.background))
+    assert spent <= most
+    assert bool(spent) == bool(most) or name == "determinism"  # one device here

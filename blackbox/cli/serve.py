@@ -39,6 +39,8 @@ ALL_ADDRESSES = "0.0.0.0"
               help="KServe: what the predictor speaks.")  # fmt: skip
 @click.option("--background", type=click.Path(path_type=Path),
               help="KServe: rows that stand in for what is hidden; default: zeros.")  # fmt: skip
+@click.option("--jobs", type=click.Path(path_type=Path), help="Folder of audits that are taken as jobs.")
+@click.option("--jobs-database", metavar="URL", help="PostgreSQL for the queue; default: a file in --jobs.")
 @click.option("--check", is_flag=True, help="Open the models, ask each once, list them, and stop.")
 def serve(models: tuple[str, ...], check: bool, **given: Any) -> None:
     """Serve models and their explanations over HTTP (needs the extra "serve").
@@ -74,6 +76,7 @@ def _settings(models: tuple[str, ...], given: dict[str, Any]) -> Settings:
         models=models, remote=_remote(given), background=_text(given["background"]), host=host,
         port=given["port"], workers=given["workers"], device=given["device"], token=token,
         hosts=given["hosts"] or None, sandbox=given["sandbox"], ceilings=_ceilings(given),
+        jobs=_text(given["jobs"]), jobs_database=given["jobs_database"],
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,14 +45,15 @@ def progress(label: str) -> Iterator[Watcher]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn("{task.fields[rows]:,} rows, {task.fields[speed]:,.0f} a second"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     shown = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with shown:
-        task = shown.add_task(label, total=1, rows=0)
+        task = shown.add_task(label, total=1, rows=0, speed=0.0)
         begun = [0, 0]  # steps begun, rows spent
+        since = time.perf_counter()
 
         def step(name: str) -> None:
             begun[0] += 1
@@ -59,7 +61,8 @@ def progress(label: str) -> Iterator[Watcher]:
 
         def rows(count: int) -> None:
             begun[1] += count
-            shown.update(task, rows=begun[1])
+            seconds = time.perf_counter() - since
+            shown.update(task, rows=begun[1], speed=begun[1] / seconds if seconds else 0.0)
 
         yield Watcher(lambda total: shown.update(task, total=total), step, rows)
 

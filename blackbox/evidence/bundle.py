@@ -185,6 +185,7 @@ def _pictures(sealing: Sealing, tally: Tally) -> dict[int, Case]:
 
 def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict[str, Any]:
     files = sorted(path for path in inside.rglob("*") if path.is_file())
+    endpoint = sealing.materials.model.identity.facts.get("endpoint")
     return {
         "schema": SCHEMA,
         "tool": sealing.tool,
@@ -199,6 +200,7 @@ def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict
         "rows": sealing.rows,
         "rows_per_run": sealing.rows_per_run,
         "sandbox": sealing.materials.model.identity.facts.get("sandbox"),
+        **({"endpoint": endpoint} if endpoint else {}),
         "runtime": sealing.runtime,
         "device": sealing.device,
         "seed": sealing.plan.seed,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from blackbox.errors import RequestError, unknown
 from blackbox.model import Signature, Tensor, missing_file
 
 SUFFIXES = (".csv", ".parquet")
+
+PIECE, MOST_SEEN = 4096, 200_000
+"""Rows that are held as lists at a time, and texts that are remembered to be shared."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,38 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
-            header, *rows = [(reader.line_num, row) for row in reader] or [(1, [])]
+            names = [name.strip() for name in next(reader, [])]
+            _refuse_other_marks(names, path)
+            _refuse_repeats(names, path)
+            pieces = [np.zeros((0, len(names)), dtype=object), *_pieces(reader, len(names), path)]
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise RequestError(f"{path} cannot be read as CSV: {error}.") from None
-    names = [name.strip() for name in header[1]]
+    table = np.concatenate(pieces)
+    return {name: table[:, k] for k, name in enumerate(names)}
+
+
+def _refuse_other_marks(names: Sequence[str], path: Path) -> None:
     if len(names) == 1 and (mark := next((m for m in ";\t|" if m in names[0]), None)):
         raise RequestError(f"{path} separates its columns by {mark!r}: save it with commas.")
-    _refuse_repeats(names, path)
-    for line, row in rows:
-        if row and len(row) != len(names):
-            raise RequestError(f"Line {line} of {path} has {len(row)} values for {len(names)} columns.")
-    filled = [row for _, row in rows if row]
-    table = np.array(filled, dtype=object).reshape(len(filled), len(names))
-    return {name: table[:, k] for k, name in enumerate(names)}
+
+
+def _pieces(reader: Any, width: int, path: Path) -> Iterator[np.ndarray]:
+    """Yield the rows piece by piece; equal texts are one object, so that a large table stays small."""
+    seen: dict[str, str] = {}
+    rows: list[list[str]] = []
+    for row in reader:
+        if not row:
+            continue
+        if len(row) != width:
+            raise RequestError(f"Line {reader.line_num} of {path} has {len(row)} values for {width} columns.")
+        rows.append([seen.setdefault(text, text) for text in row])
+        if len(rows) == PIECE:
+            yield np.array(rows, dtype=object)
+            rows = []
+            if len(seen) > MOST_SEEN:
+                seen.clear()
+    if rows:
+        yield np.array(rows, dtype=object)
 
 
 def _read_parquet(path: Path) -> dict[str, np.ndarray]:

@@ -33,10 +33,52 @@ def energy(members: np.ndarray, positions: np.ndarray) -> np.ndarray:
     weights = members[:, used] / members.sum(axis=1, keepdims=True)
     points = positions[used]
     apart = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2))
-    mean = weights @ apart @ weights.T
+    return _from_means(weights @ apart @ weights.T)
+
+
+def energy_in_picture(members: np.ndarray) -> np.ndarray:
+    """Energy distance between sets of pixels, all pairs, without the distances of all pixels.
+
+    The mean distance of every pixel to a set is a convolution with |offset|, done by FFT, so that
+    memory grows with the pixels and not with their square.
+
+    Parameters
+    ----------
+    members : Bool[np.ndarray, "n height width"], none empty.
+
+    Returns
+    -------
+    Float[np.ndarray, "n n"], what ``energy`` gives for the pixels' rows and columns.
+
+    Examples
+    --------
+    >>> masks = np.zeros((2, 3, 3), dtype=bool)
+    >>> masks[0, 0, 0] = masks[1, 0, 2] = True
+    >>> energy_in_picture(masks).round(6).tolist()
+    [[0.0, 2.0], [2.0, 0.0]]
+    """
+    from scipy.fft import irfft2, next_fast_len, rfft2
+    from scipy.sparse import csr_array
+
+    n, height, width = members.shape
+    frame = (next_fast_len(2 * height), next_fast_len(2 * width))
+    # offsets wrap around: beyond half the frame they are negative
+    down, across = (np.minimum(np.arange(size), size - np.arange(size)) for size in frame)
+    kernel = rfft2(np.hypot(down[:, None], across[None]))
+    weights = csr_array(members.reshape(n, -1).astype(float))
+    weights = csr_array(weights / weights.sum(axis=1)[:, None])
+    mean = np.empty((n, n))
+    for k in range(n):
+        apart = irfft2(rfft2(members[k].astype(float), frame) * kernel, frame)[:height, :width]
+        mean[:, k] = weights @ (apart.ravel() / members[k].sum())
+    return _from_means((mean + mean.T) / 2)
+
+
+def _from_means(mean: np.ndarray) -> np.ndarray:
+    """Return the energy distances of sets whose mean distances are known, rounding removed."""
     inside = np.diag(mean)
     squared = 2 * mean - inside[:, None] - inside[None]
-    squared[squared < 1e-9] = 0
+    squared[squared < 1e-9 * max(1.0, float(mean.max(initial=0)))] = 0
     return np.asarray(np.sqrt(squared))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,8 +13,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from blackbox import __version__
 from blackbox.errors import BlackboxError
-from blackbox.service import examples, gate, pages, v1, v2
+from blackbox.service import audits, examples, gate, job_pages, pages, v1, v2
 from blackbox.service.answers import answer
+from blackbox.service.bureau import open_bureau
 from blackbox.service.desk import Desk
 from blackbox.service.settings import Settings
 
@@ -41,7 +43,12 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with desk.open():
-            yield
+            app.state.bureau = await asyncio.to_thread(open_bureau, settings)
+            try:
+                yield
+            finally:
+                if app.state.bureau is not None:
+                    await asyncio.to_thread(app.state.bureau.close)
 
     # the interactive documents of the framework load scripts from elsewhere
     app = FastAPI(
@@ -52,8 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.desk = desk
-    for router in (v1.router, v2.router, pages.router):
+    app.state.desk, app.state.bureau = desk, None
+    for router in (v1.router, v2.router, audits.router, job_pages.router, pages.router):
         app.include_router(router)
     app.add_api_route(
         "/metrics",

@@ -65,7 +65,7 @@ def loads(body: bytes, depth: int) -> dict[str, Any]:
     """
     try:
         text = body.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=no_constant)
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
     except RecursionError:
@@ -79,7 +79,8 @@ def loads(body: bytes, depth: int) -> dict[str, Any]:
     return value
 
 
-def _no_constant(name: str) -> None:
+def no_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python's reader would take."""
     raise ValueError(f"it holds {name}, which JSON does not have; values must be finite")
 
 

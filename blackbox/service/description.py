@@ -14,6 +14,7 @@ from blackbox.plan_model import ModelPart
 from blackbox.yamls import read_yaml, refuse_converted
 
 FILE = "blackbox.yaml"
+Described = dict[str, tuple["Description", Path]]
 BACKGROUNDS = ("background.csv", "background.parquet", "background.npy", "background.npz")
 
 
@@ -40,7 +41,7 @@ class Description(BaseModel):
         return {name: method(name, settings) for name, settings in self.methods.items()}
 
 
-def describe(source: str) -> dict[str, tuple[Description, Path]]:
+def describe(source: str) -> Described:
     """Return name -> (description, folder) of the models of a file or a folder.
 
     A folder is described by its ``blackbox.yaml``; without one, every ``.onnx`` file in it is served under
@@ -59,13 +60,27 @@ def describe(source: str) -> dict[str, tuple[Description, Path]]:
         raise RequestError(f"There is no model file or folder {path}.")
     found = _folder(path)
     for inner in sorted(path.iterdir()) if not found else []:
-        found |= {} if not inner.is_dir() else _folder(inner)
+        found = together(found, _folder(inner) if inner.is_dir() else {})
     if not found:
         raise RequestError(f"The folder {path} holds no .onnx files and no {FILE}.")
     return found
 
 
-def _folder(folder: Path) -> dict[str, tuple[Description, Path]]:
+def together(some: Described, more: Described) -> Described:
+    """Join two sets of models.
+
+    Raises
+    ------
+    RequestError : a name stands in both.
+    """
+    if twice := sorted(set(some) & set(more)):
+        raise RequestError(
+            f"Two models are named {twice[0]!r}: serve one of them elsewhere, or name them in {FILE}."
+        )
+    return some | more
+
+
+def _folder(folder: Path) -> Described:
     if (folder / FILE).is_file():
         return _read(folder / FILE)
     return {path.stem: (_bare(path), folder) for path in sorted(folder.glob("*.onnx"))}
@@ -76,7 +91,7 @@ def _bare(path: Path) -> Description:
     return Description(model=ModelPart(path=path.name), background=BackgroundPart(path=beside))
 
 
-def _read(path: Path) -> dict[str, tuple[Description, Path]]:
+def _read(path: Path) -> Described:
     raw = read_yaml(path)
     if not isinstance(raw, dict) or not raw:
         raise RequestError(
@@ -89,7 +104,7 @@ def _checked(path: Path, name: str, value: Any) -> Description:
     if not isinstance(value, dict):
         raise RequestError(f"{path}: {name} needs keys such as model, background and features.")
     keys = {str(key): inner for key, inner in value.items()}
-    refuse_converted(keys, "", ("methods", "model"))
+    refuse_converted(keys, "", ("methods", "model.allow_cpu", "model.sandbox", "model.options"))
     try:
         found = Description.model_validate(keys)
     except ValidationError as error:

@@ -39,7 +39,10 @@ class Desk:
     waiting: int = 0
     within: int = 0
     mean: float = 1.0
-    freed: asyncio.Condition = field(default_factory=asyncio.Condition, repr=False)
+    free: asyncio.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.free = asyncio.Semaphore(self.settings.ceilings.turns)
 
     @classmethod
     def of(cls, settings: Settings) -> Desk:
@@ -67,12 +70,14 @@ class Desk:
         Busy : too many wait. Late : the deadline passed. Gone : the asker went away. And whatever
         the work raises.
         """
-        await self._turn(clock)
         loop = asyncio.get_running_loop()
+        arrived = loop.time()
+        await self._turn(clock)
         begun = loop.time()
+        self.metrics.queued.observe(begun - arrived)
         job: asyncio.Future[T] = loop.run_in_executor(self.threads, work, clock)
         # the turn ends with the thread, not with the asker's patience: what runs, runs
-        job.add_done_callback(lambda _: asyncio.ensure_future(self._leave(loop.time() - begun)))
+        job.add_done_callback(lambda _: self._leave(loop.time() - begun))
         leaving: asyncio.Future[None] = asyncio.ensure_future(_gone(request))
         try:
             both: list[asyncio.Future[Any]] = [job, leaving]
@@ -118,32 +123,30 @@ class Desk:
     async def _turn(self, clock: Clock) -> None:
         """Wait until fewer requests are being answered than may be."""
         most = self.settings.ceilings
-        async with self.freed:
-            if self.turns >= most.turns and self.waiting >= most.waiting:
-                raise self._busy()
-            self.waiting += 1
+        if self.turns >= most.turns and self.waiting >= most.waiting:
+            raise self._busy()
+        self.waiting += 1
+        self._show()
+        try:
+            await asyncio.wait_for(self.free.acquire(), clock.left)
+        except TimeoutError:
+            raise clock.late() from None
+        finally:
+            self.waiting -= 1
             self._show()
-            try:
-                await asyncio.wait_for(self.freed.wait_for(lambda: self.turns < most.turns), clock.left)
-            except TimeoutError:
-                raise clock.late() from None
-            finally:
-                self.waiting -= 1
-                self._show()
-            self.turns += 1
-            self._show()
+        self.turns += 1
+        self._show()
 
     def _busy(self) -> Busy:
         self.metrics.refused.inc()
         ahead = (self.waiting + 1) * self.mean / self.settings.ceilings.turns
         return Busy("Too many requests are waiting: ask again in a moment.", max(1, round(ahead)))
 
-    async def _leave(self, seconds: float) -> None:
-        async with self.freed:
-            self.turns -= 1
-            self.mean += 0.2 * (seconds - self.mean)
-            self._show()
-            self.freed.notify()
+    def _leave(self, seconds: float) -> None:
+        self.turns -= 1
+        self.mean += 0.2 * (seconds - self.mean)
+        self.free.release()
+        self._show()
 
     def _show(self) -> None:
         self.metrics.running.set(self.turns)

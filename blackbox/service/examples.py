@@ -64,6 +64,23 @@ V2 = {
          "parameters": {"method": "occlusion"}}
     ],
 }  # fmt: skip
+ORDER = {
+    "type": "object", "required": ["model", "instances"], "additionalProperties": False,
+    "properties": {
+        "model": TEXT, "instances": INSTANCES, "ids": {"type": "array", "items": TEXT},
+        "plan": {
+            "type": "object", "additionalProperties": False,
+            "description": "Parts of a plan (docs/plan.md) that name no files.",
+            "properties": {
+                "targets": {}, "methods": {}, "checks": {}, "reasons": OBJECT, "budget": {},
+                "seed": {"type": "integer", "minimum": 0},
+                "privacy": {"type": "string", "enum": ["keep", "hash", "omit"]},
+            },
+        },
+    },
+    "examples": [{"model": "softmax", "instances": [[1.0, 0.5, -1.0]], "plan": {"methods": ["occlusion"]}}],
+}  # fmt: skip
+Told = dict[int | str, dict[str, Any]]
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": TEXT}}
 MEANINGS = {
     400: "The body cannot be read.", 401: "No valid token.", 403: "Asked from another site.",
@@ -93,3 +110,19 @@ METERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "For Prometheus.", "content": {"text/plain": {"schema": TEXT}}}}  # fmt: skip
 ASKED = errors(401, 403, 404, 503)
 WORKED = errors(400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504)
+AUDIT: Told = {
+    202: {"description": "Taken.", "content": {"application/json": {"schema": OBJECT}}},
+    **WORKED,
+}
+LINES: Told = {
+    200: {"description": "Records.", "content": {"application/x-ndjson": {"schema": TEXT}}},
+    **errors(401, 403, 404),
+}
+STREAM: Told = {
+    200: {"description": "Events.", "content": {"text/event-stream": {"schema": TEXT}}},
+    **errors(401, 403, 404),
+}
+ZIP: Told = {
+    200: {"description": "The bundle.", "content": {"application/zip": BYTES}},
+    **errors(401, 403, 404),
+}

@@ -7,7 +7,7 @@ import re
 from blackbox.errors import BlackboxError, ModelError, RequestError
 from blackbox.service.clock import Gone, Late
 
-PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.+~@-]+)+[/\\]([\w.+~@-]+)")
+PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.+~@-]+)+[/\\]([\w.+~@-]+)")
 
 
 class Unreadable(RequestError):

@@ -95,11 +95,19 @@ class Gate:
         if known is not None and host not in known:
             raise Foreign("This service does not go by that name: ask it as localhost or 127.0.0.1.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and not self._own(origin, headers.get("host", "")):
             raise Foreign("Pages of other sites may not ask this service.")
         token = self.desk.settings.token
         if token is not None and scope["path"] not in OPEN and not carries(headers, token):
             raise Refused("A token is needed: send it as   Authorization: Bearer TOKEN.")
+
+    def _own(self, origin: str, host: str) -> bool:
+        """Whether a page is this service's: it has the request's own name, or one that --allow-host gives."""
+        try:
+            where = urlsplit(origin)
+        except ValueError:
+            return False
+        return where.netloc == host or where.hostname in (self.desk.settings.hosts or ())
 
     def _fault(self, error: Exception, passage: Passage) -> Response:
         if isinstance(error, BlackboxError) and status_of(error) != 500:

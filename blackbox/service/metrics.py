@@ -22,6 +22,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
+    queued: Histogram = field(init=False)
     refused: Counter = field(init=False)
     running: Gauge = field(init=False)
     waiting: Gauge = field(init=False)
@@ -35,6 +36,7 @@ class Metrics:
         made = {
             "requests": self._counter("requests", "Requests answered", "route", "status"),
             "seconds": self._histogram("request_seconds", "Arrival to answer", TIMES, "route"),
+            "queued": self._histogram("queue_seconds", "Waited for a turn", TIMES),
             "refused": self._counter("refused", "Requests turned away because too many waited"),
             "running": self._gauge("running", "Requests being answered"),
             "waiting": self._gauge("waiting", "Requests waiting for their turn"),

@@ -26,7 +26,7 @@ from blackbox.service.uploads import Upload
 
 router = APIRouter(include_in_schema=False)
 
-NAVIGATION = [("/", "Models"), ("/metrics", "Meters"), ("/openapi.json", "API")]
+NAVIGATION = [("/", "Models"), ("/jobs", "Audits"), ("/metrics", "Meters"), ("/openapi.json", "API")]
 POLICY = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -48,7 +48,7 @@ async def front(request: Request) -> Response:
     """Show the models."""
     desk: Desk = request.app.state.desk
     shelf = desk.shelf
-    return _page(
+    return page(
         "index.html",
         {"models": list(shelf.models.values()), "waiting": list(shelf.waiting), "hidden": hidden},
     )
@@ -65,7 +65,7 @@ async def script() -> Response:
 async def ask(request: Request, model: str) -> Response:
     """Show the form of one model."""
     desk: Desk = request.app.state.desk
-    return _page("model.html", _form(desk.shelf.find(model), {}))
+    return page("model.html", _form(desk.shelf.find(model), {}))
 
 
 @router.post("/models/{model}")
@@ -79,8 +79,8 @@ async def explain(request: Request, model: str) -> Response:
         given = await _given(request, desk.settings.ceilings.body, clock)
         shown = await desk.run(request, lambda clock: _answer(desk, served, given, clock), clock)
     except BlackboxError as error:
-        return _page("model.html", _form(served, given) | {"error": told(error)}, status_of(error))
-    return _page("model.html", _form(served, given) | {"shown": shown})
+        return page("model.html", _form(served, given) | {"error": told(error)}, status_of(error))
+    return page("model.html", _form(served, given) | {"shown": shown})
 
 
 async def _given(request: Request, most: int, clock: Clock) -> dict[str, Any]:
@@ -152,6 +152,7 @@ def _form(served: Served, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _page(name: str, context: Mapping[str, Any], status: int = 200) -> Response:
+def page(name: str, context: Mapping[str, Any], status: int = 200) -> Response:
+    """Fill a template and return it under the pages' own policy."""
     text = fill(name, {"version": __version__, "navigation": NAVIGATION, **context}, "blackbox.service")
     return Response(text.encode("utf-8", "replace"), status, POLICY, media_type="text/html")

@@ -17,6 +17,7 @@ from blackbox.explanation import Explanation
 from blackbox.methods import METHODS, Method
 from blackbox.model import Rows
 from blackbox.score import Ledger, Target
+from blackbox.service.bodies import no_constant
 from blackbox.service.clock import Clock
 from blackbox.service.failures import TooLarge
 from blackbox.service.settings import Ceilings
@@ -132,7 +133,7 @@ def default(served: Served) -> str:
 def _value(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
-            return json.loads(value)
+            return json.loads(value, parse_constant=no_constant)
         except (ValueError, RecursionError):
             return value
     return value

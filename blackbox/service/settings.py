@@ -58,7 +58,8 @@ class Settings:
     URL of models that are asked over HTTP, with the adapter's options. background : rows for the remote
     models. token : what every request must carry; None = none is asked for. hosts : names under which
     requests may arrive, None = any. sandbox : model files run in confined processes. stopping : seconds
-    that a stop waits for requests in progress.
+    that a stop waits for requests in progress. jobs : folder of the audits; None = none are taken.
+    jobs_database : PostgreSQL's URL; None = an SQLite file in that folder.
     """
 
     models: tuple[str, ...] = ()
@@ -73,12 +74,18 @@ class Settings:
     sandbox: bool = True
     ceilings: Ceilings = field(default_factory=Ceilings)
     stopping: float = 30.0
+    jobs: str | None = None
+    jobs_database: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.models and not self.remote:
             raise RequestError("There is nothing to serve: give --models a model file or a folder of them.")
         whole("port", self.port, 0)
         whole("workers", self.workers, 1)
+        if self.jobs is not None and self.workers > 1:
+            raise RequestError("--jobs needs --workers 1: one process keeps the queue of audits.")
+        if self.jobs is None and self.jobs_database is not None:
+            raise RequestError("--jobs-database needs --jobs: the folder that the audits are written in.")
 
     @property
     def known_hosts(self) -> tuple[str, ...] | None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from blackbox import api
+from blackbox import api, backgrounds, seeds
 from blackbox.backgrounds import Background
 from blackbox.case import Case
 from blackbox.errors import BlackboxError, ModelError, RequestError, nearest
-from blackbox.inputs import Dataset, DataSpec
+from blackbox.inputs import Dataset, DataSpec, read_dataset
 from blackbox.materials import Materials, gather, gather_without_data
 from blackbox.methods import METHODS, Method, method
 from blackbox.model import Model, Rows, is_url, open_model
@@ -24,7 +24,7 @@ from blackbox.plan import DataPart, FeaturesPart, Plan
 from blackbox.plan_model import ModelPart
 from blackbox.score import Ledger, forward
 from blackbox.service.clock import Clock
-from blackbox.service.description import Description, describe
+from blackbox.service.description import Described, Description, describe, together
 from blackbox.service.failures import Unknown, Unready
 from blackbox.service.pool import Pool, Seat
 from blackbox.service.settings import Settings
@@ -48,7 +48,8 @@ class Served:
     """One model under its name, with what is known beyond its file.
 
     background : rows that stand in for what is hidden; None = zeros. methods : the ones offered, with
-    their settings. ready : it answered a first pass; why : what keeps it from it.
+    their settings. described : the description, and the folder of its paths; None behind a URL. ready : it
+    answered a first pass; why : what keeps it from it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Served:
     spec: DataSpec
     methods: Mapping[str, Method]
     seed: int
+    described: tuple[Description, Path] | None = None
     ready: bool = False
     why: str = "It has not been asked yet."
 
@@ -209,12 +211,9 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
     that cannot be loaded.
     """
     shelf = Shelf()
-    found: dict[str, tuple[Description, Path]] = {}
+    found: Described = {}
     for source in settings.models:
-        for name, described in describe(source).items():
-            if name in found:
-                raise RequestError(f"Two models are named {name!r}: serve one of them elsewhere.")
-            found[name] = described
+        found = together(found, describe(source))
     for name in (*found, *settings.remote):
         if not NAME.fullmatch(name):
             raise RequestError(
@@ -229,7 +228,11 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
 
 
 def _from_file(name: str, d: Description, folder: Path, settings: Settings, watch: Watch) -> Served:
-    model = _confined(d.model, settings)
+<<<<<<< HEAD
+    model = _confined(d.model, folder, settings)
+=======
+    model = confined(d.model, settings)
+>>>>>>> w8c
     data = DataPart(path=d.background.path or "", columns=d.columns, image=d.image)
     plan = Plan(
         model=model, data=data, background=d.background, features=d.features, methods=d.methods, seed=d.seed
@@ -239,18 +242,24 @@ def _from_file(name: str, d: Description, folder: Path, settings: Settings, watc
     return Served(
         name, _pool(name, materials.model, watch), materials, materials.background if has_rows else None,
         d.features, DataSpec(materials.data.columns or None, image=data.spec().image), d.offered(), d.seed,
+        (d, folder),
     )  # fmt: skip
 
 
-def _confined(part: ModelPart, settings: Settings) -> ModelPart:
+<<<<<<< HEAD
+def _confined(part: ModelPart, folder: Path, settings: Settings) -> ModelPart:
+=======
+def confined(part: ModelPart, settings: Settings) -> ModelPart:
+>>>>>>> w8c
     """Have a file run in a process of its own, whose passes may take as long as a request at the most."""
     device = part.device if settings.device == "auto" else settings.device
-    if is_url(part.path):
+    onnx = part.path.lower().endswith(".onnx") or (folder / part.path).is_dir()
+    if is_url(part.path) or not onnx:
         return part.model_copy(update={"device": device})
-    keys: dict[str, object] = {"sandbox": settings.sandbox} if part.options.get("sandbox") is None else {}
-    if keys.get("sandbox"):
-        keys["deadline"] = max(LEAST_DEADLINE, settings.ceilings.seconds)
-    return part.model_copy(update={"device": device, "options": keys | part.options})
+    confined = settings.sandbox if part.sandbox is None else part.sandbox
+    deadline = {"deadline": max(LEAST_DEADLINE, settings.ceilings.seconds)} if confined else {}
+    changed = {"device": device, "sandbox": confined, "options": deadline | part.options}
+    return part.model_copy(update=changed)
 
 
 def _from_url(name: str, settings: Settings, watch: Watch) -> Served:
@@ -259,11 +268,11 @@ def _from_url(name: str, settings: Settings, watch: Watch) -> Served:
     background: Background | None = None
     columns: tuple[str, ...] = ()
     if settings.background is not None:
-        from blackbox import backgrounds
-        from blackbox.inputs import read_dataset
-
         read = read_dataset(Path(settings.background), model.signature)
-        background, columns = backgrounds.sample(read.rows, 100, np.random.default_rng(0)), read.columns
+        background, columns = (
+            backgrounds.sample(read.rows, 100, seeds.generator(0, "background")),
+            read.columns,
+        )
     materials = Materials(model, Dataset((), {}, columns, ()), Background({}), {}, {})
     offered = {each: method(each) for each in METHODS}
     spec = DataSpec(columns or None)

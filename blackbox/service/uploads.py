@@ -12,7 +12,8 @@ from blackbox.errors import RequestError
 from blackbox.inputs import DataSpec, read_dataset
 from blackbox.model import Rows, Signature
 
-KINDS = (".csv", ".parquet", ".npy", ".npz", ".png", ".jpg", ".jpeg", ".webp")
+KINDS = (".csv", ".npy", ".png", ".jpg", ".jpeg", ".webp")
+"""Packed kinds are left out: a small Parquet or NPZ file can unfold into more than there is memory."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Upload:
     @property
     def tabular(self) -> bool:
         """Whether its rows have names."""
-        return self.kind in (".csv", ".parquet")
+        return self.kind == ".csv"
 
     @classmethod
     def of_file(cls, name: str, content: bytes) -> Upload:
@@ -63,6 +64,9 @@ def read(upload: Upload, row: str, signature: Signature, spec: DataSpec) -> tupl
     with tempfile.TemporaryDirectory(prefix="blackbox-") as folder:
         path = Path(folder) / f"upload{upload.kind}"
         path.write_bytes(upload.content)
-        data = read_dataset(path, signature, spec)
+        try:
+            data = read_dataset(path, signature, spec)
+        except MemoryError:  # an array may declare any shape
+            raise RequestError("The file declares more numbers than there is memory for.") from None
     position = data.position(row or 0)
     return data.row(position), data.ids[position]

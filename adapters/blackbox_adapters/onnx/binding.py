@@ -9,6 +9,16 @@ from typing import Any
 import numpy as np
 
 
+def placed(value: Any, device: str) -> Any:
+    """Copy an array to a device; what lies there already is returned as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    import onnxruntime
+
+    kind, _, number = device.partition(":")
+    return onnxruntime.OrtValue.ortvalue_from_numpy(value, kind, int(number or 0))
+
+
 @dataclass(frozen=True)
 class Kept:
     """A session and the arrays that are the same in every pass.
@@ -28,16 +38,13 @@ class Kept:
 
         Parameters
         ----------
-        device : ``cpu`` or ``cuda:N``. bound : bind them by the runtime; None = on a device, where it saves
-            a copy per pass (on the CPU arrays are read in place either way).
+        stays : arrays, or what ``placed`` made of them. device : ``cpu`` or ``cuda:N``. bound : bind them by
+            the runtime; None = on a device, where it saves a copy per pass (on the CPU arrays are read in
+            place either way).
         """
         if not (device != "cpu" if bound is None else bound):
             return cls(session, dict(stays), bound=False)
-        import onnxruntime
-
-        kind, _, number = device.partition(":")
-        place = onnxruntime.OrtValue.ortvalue_from_numpy
-        return cls(session, {n: place(a, kind, int(number or 0)) for n, a in stays.items()}, bound=True)
+        return cls(session, {name: placed(value, device) for name, value in stays.items()}, bound=True)
 
     def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """Run one pass on what stays and what is new, and return the outputs as arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +12,8 @@ from blackbox.errors import ModelError
 from blackbox.model import Hidden, Hide, Hiding, Limits, Readout
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer
-from blackbox_adapters.onnx.binding import Kept
-from blackbox_adapters.onnx.fusing import Layout, fuse, spreading
+from blackbox_adapters.onnx.binding import Kept, placed
+from blackbox_adapters.onnx.fusing import Layout, Part, fuse, spreading
 from blackbox_adapters.onnx.opsets import OLDEST, raise_opset, raised
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.signature import Inputs
@@ -24,8 +25,27 @@ FLOATS = {"float32", "float64", "float16"}
 MOST_SPREAD = 2**26
 """Entries of the matrix that spreads masks over cells at the most (256 MiB)."""
 
+MOST_SESSIONS = 8
+"""Layouts whose sessions are kept: inputs of many sizes have a layout each."""
+
+MOST_MATRICES = 4
+"""Matrices that are kept: a grid of patches is the same one for every picture."""
+
 MOST_BYTES = 2**31 - 2**20
 """A graph in memory must stay below what the format can hold."""
+
+
+def wasted(fuse: bool | None, device: str) -> str:
+    """Say why hiding in the graph would not pay, or nothing: it does on a GPU.
+
+    Parameters
+    ----------
+    fuse : as the model was opened. device : ``cpu`` or ``cuda:N``.
+    """
+    if fuse is not None:
+        return "" if fuse else "rows filled by NumPy: as asked"
+    # the runtime's Where takes longer than the bitwise arithmetic of fill.py; benchmarks/README.md
+    return "rows filled by NumPy: on a CPU that is as fast as in the graph" if device == "cpu" else ""
 
 
 @dataclass(frozen=True)
@@ -40,18 +60,37 @@ class Fusing:
     device: str
     settings: OnnxOptions
     sessions: dict[Layout, tuple[Any, str]] = field(default_factory=dict)
+    matrices: dict[bytes, Any] = field(default_factory=dict)
 
-    def hide(self, hiding: Hiding, readout: Readout) -> Hide:
-        """Return how masks are played on this input, and why."""
+    def hide(self, hiding: Hiding, readout: Readout, rows_per_run: int) -> Hide:
+        """Return how masks are played on this input, and why.
+
+        Parameters
+        ----------
+        rows_per_run : on a device every pass is padded to so many, so that all have one shape.
+        """
+        if refusal := wasted(self.settings.fuse, self.device):
+            return Hide(refusal)
         layout = Layout.of(hiding, readout)
-        refusal = self._impossible(layout, hiding, readout) or self._wasted()
-        if refusal:
+        if refusal := self._impossible(layout, hiding, readout):
             return Hide(f"rows filled by NumPy: {refusal}")
         try:
             session, prefix = self._session(layout)
         except ModelError as error:
             return Hide(f"rows filled by NumPy: the graph that hides does not start ({error.message})")
-        return Hide("in the graph", Playing.of(session, prefix, layout, hiding, readout, self))
+        count = len(next(iter(hiding.background.values())))
+        even = 1 if self.device == "cpu" else max(1, rows_per_run // count)
+        return Hide("in the graph", Playing.of(session, prefix, layout, hiding, readout, self, even))
+
+    def matrix(self, part: Part, labels: np.ndarray, d: int) -> Any:
+        """Return the matrix that spreads masks over cells, made and copied once for the same labels."""
+        key = hashlib.sha256(f"{part.name} {part.spread} {d}".encode() + labels.tobytes()).digest()
+        if key not in self.matrices:
+            while len(self.matrices) >= MOST_MATRICES:
+                del self.matrices[next(iter(self.matrices))]
+            made = spreading(part, labels, d)
+            self.matrices[key] = made if self.device == "cpu" else placed(made, self.device)
+        return self.matrices[key]
 
     def _impossible(self, layout: Layout, hiding: Hiding, readout: Readout) -> str:
         """Say what cannot be fused, or nothing."""
@@ -74,13 +113,6 @@ class Fusing:
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
 
-    def _wasted(self) -> str:
-        """Say why it would not pay, or nothing: it does on a GPU; on a CPU it was measured not to."""
-        if self.settings.fuse is not None:
-            return "" if self.settings.fuse else "as asked"
-        # the runtime's Where takes longer than the bitwise arithmetic of fill.py; benchmarks/README.md
-        return "on a CPU that is as fast as in the graph" if self.device == "cpu" else ""
-
     def _is_tensor(self) -> bool:
         """The asked outputs are tensors of floats, class maps counting as the tables they are made from."""
         return all(self.inputs.dtypes.get(name) in FLOATS for name in self.answer.outputs)
@@ -100,6 +132,8 @@ class Fusing:
             session, used = runtime.start(loading, self.device)
             if used != self.device:
                 raise ModelError(f"it starts on {used}, not on {self.device}")
+            while len(self.sessions) >= MOST_SESSIONS:
+                del self.sessions[next(iter(self.sessions))]
             self.sessions[layout] = session, prefix
         return self.sessions[layout]
 
@@ -111,14 +145,16 @@ class Playing:
     kept: Kept
     prefix: str
     floors: bool
+    even: int = 1
 
     @classmethod
     def of(
-        cls, session: Any, prefix: str, layout: Layout, hiding: Hiding, readout: Readout, fusing: Fusing
-    ) -> Playing:
-        """Lay out what stays the same for every mask."""
+        cls, session: Any, prefix: str, layout: Layout, hiding: Hiding, readout: Readout, fusing: Fusing,
+        even: int,
+    ) -> Playing:  # fmt: skip
+        """Lay out what stays the same for every mask; a pass has a multiple of ``even`` masks."""
         count, d = len(next(iter(hiding.background.values()))), _features(hiding)
-        stays: dict[str, np.ndarray] = {
+        stays: dict[str, Any] = {
             f"{prefix}targets": np.array(readout.indices, dtype=np.int64),
             f"{prefix}fold": np.array([-1, count, len(readout.indices)], dtype=np.int64),
         }
@@ -128,12 +164,12 @@ class Playing:
             stays[f"{prefix}x.{part.name}"] = np.ascontiguousarray(x[None, None])
             stays[f"{prefix}background.{part.name}"] = np.ascontiguousarray(rows[None])
             if part.start is None and not part.still:
-                stays[f"{prefix}spread.{part.name}"] = spreading(part, hiding.labels[part.name], d)
+                stays[f"{prefix}spread.{part.name}"] = fusing.matrix(part, hiding.labels[part.name], d)
         for constant in fusing.inputs.constants:
             if constant.value is not None:
                 stays[constant.tensor.name] = constant.value
         floors = (readout.kind, readout.scale) == ("probabilities", "log-probability")
-        return cls(Kept.of(session, stays, fusing.device), prefix, floors)
+        return cls(Kept.of(session, stays, fusing.device), prefix, floors, even)
 
     def __call__(self, masks: np.ndarray, apart: bool) -> Hidden:
         """Play masks in one pass.
@@ -143,15 +179,19 @@ class Playing:
         ModelError : the runtime failed on them.
         """
         wanted = ["scores", "finite", *(["apart"] if apart else []), *(["floored"] if self.floors else [])]
+        count, short = len(masks), -len(masks) % self.even
+        if short:
+            masks = np.concatenate([masks, np.ones((short, masks.shape[1]), dtype=bool)])
         feeds = {f"{self.prefix}masks": np.ascontiguousarray(masks)}
         try:
             found = dict(
                 zip(wanted, self.kept.run(feeds, [self.prefix + name for name in wanted]), strict=True)
             )
         except Exception as error:  # the runtime raises a family of its own exceptions
-            raise ModelError(f"The model failed on {len(masks)} masks: {runtime.reason(error)}") from None
+            raise ModelError(f"The model failed on {count} masks: {runtime.reason(error)}") from None
         floored = int(found["floored"]) if self.floors else 0
-        return Hidden(found["scores"], found.get("apart"), bool(np.isfinite(found["finite"])), floored)
+        rows = found["apart"][:count] if apart else None
+        return Hidden(found["scores"][:count], rows, bool(np.isfinite(found["finite"])), floored)
 
 
 def _features(hiding: Hiding) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,19 +10,16 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import BlackboxError, ModelError
-from blackbox.model import Hidden, Hiding, Readout, Rows
+from blackbox.model import Rows
 from blackbox_adapters.onnx import runtime
 from blackbox_adapters.onnx.diagnosis import one_node
 from blackbox_adapters.onnx.faces import face_of
 from blackbox_adapters.onnx.model import OnnxModel, open_files
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.played import Plays
 from blackbox_adapters.sandbox import confinement
 from blackbox_adapters.sandbox.frames import REFUSED, Channel
 
-MOST_PLAYS = 16
-"""Cases that are kept laid out for masks: those that are asked in turn, and no more memory than that."""
-
-Run = Callable[[np.ndarray, bool], Hidden]
 Answer = tuple[dict[str, Any], Mapping[str, np.ndarray]]
 
 
@@ -61,13 +57,11 @@ class Inmate:
     facts: dict[str, Any]
     model: OnnxModel | None = None
     confined: bool = False
-    plays: OrderedDict[int, Run] = field(default_factory=OrderedDict)
-    count: int = 0
+    plays: Plays = field(default_factory=Plays)
 
     def open(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
         """Open a model in place of the last one and describe it."""
-        self.model = None
-        self.plays.clear()
+        self.model, self.plays = None, Plays()
         held = {**question["settings"]["constants"], **arrays}
         settings = OnnxOptions(**_tuples(question["settings"]) | {"constants": held})
         device = question["device"]
@@ -85,31 +79,12 @@ class Inmate:
         return {}, self._opened().predict(rows)
 
     def hide(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
-        """Lay out an input and its background for masks, and name the layout by a number."""
-        parts: dict[str, dict[str, np.ndarray]] = {"x": {}, "labels": {}, "background": {}}
-        for name, array in arrays.items():
-            role, _, own = name.partition(".")
-            parts[role][own] = array.copy()  # the shared memory is used again by the next question
-        told: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in question["readout"].items()
-        }
-        hide = self._opened().hide(Hiding(**parts), Readout(**told))
-        if hide.run is None:
-            return {"how": hide.how, "number": None}, {}
-        self.count += 1
-        self.plays[self.count] = hide.run
-        while len(self.plays) > MOST_PLAYS:
-            self.plays.popitem(last=False)
-        return {"how": hide.how, "number": self.count}, {}
+        """Keep an input and its background, whose masks are played from now on."""
+        return self.plays.hide(self._opened().hide, question, arrays), {}
 
     def play(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
-        """Play masks on a layout, unless it was put away for newer ones."""
-        run = self.plays.get(question["number"])
-        if run is None:
-            return {"forgotten": True}, {}
-        found = run(arrays["masks"], question["apart"])
-        scores = {"scores": found.scores} | ({} if found.apart is None else {"apart": found.apart})
-        return {"finite": found.finite, "floored": found.floored}, scores
+        """Play masks inside the graph."""
+        return self.plays.play(question, arrays)
 
     def _opened(self) -> OnnxModel:
         if self.model is None:

@@ -49,19 +49,20 @@ class OnnxModel:
         ModelError : the runtime refused the rows or failed on them.
         """
         count = len(next(iter(rows.values())))
-        feeds: dict[str, Any] = self._padded(rows, count)
+        whole = self._whole(count)
+        feeds: dict[str, Any] = _padded(rows, whole - count)
         for constant in self.inputs.constants:
-            feeds[constant.tensor.name] = constant.fed(self.limits.fixed_batch or count)
+            feeds[constant.tensor.name] = constant.fed(whole)
         try:
             values = run(self.session, self.answer.outputs, feeds, self.inputs.dtypes)
         except Exception as error:  # the runtime raises a family of its own exceptions
             raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
-        kept = count if self.limits.fixed_batch else None
+        kept = count if whole > count or self.limits.fixed_batch else None
         return {self.signature.answer: self.answer.take(values, kept, count == 1)}
 
     def hide(self, hiding: Hiding, readout: Readout) -> Hide:
         """Return how masks are played: in the graph where that pays, else by rows filled outside."""
-        return self.fusing.hide(hiding, readout)
+        return self.fusing.hide(hiding, readout, self.limits.rows_per_run)
 
     def fit(self, x: Rows) -> OnnxModel:
         """Return the model with the rows per run that suit one input."""
@@ -79,12 +80,18 @@ class OnnxModel:
         options = {item.name: getattr(redraw, item.name) for item in fields(redraw)}
         return open_onnx(self.identity.source, self.identity.device, options)
 
-    def _padded(self, rows: Rows, count: int) -> dict[str, np.ndarray]:
-        """Repeat the last row up to the fixed batch; the declared axis itself is never rewritten."""
-        short = (self.limits.fixed_batch or count) - count
-        if short <= 0:
-            return dict(rows)
-        return {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for name, a in rows.items()}
+    def _whole(self, count: int) -> int:
+        """Rows of the pass that so many become: on a device all passes have one shape, for equal bits."""
+        if self.limits.fixed_batch:
+            return max(count, self.limits.fixed_batch)
+        return count if self.identity.device == "cpu" else max(count, self.limits.rows_per_run)
+
+
+def _padded(rows: Rows, short: int) -> dict[str, np.ndarray]:
+    """Repeat the last row; the declared axis itself is never rewritten."""
+    if short <= 0:
+        return dict(rows)
+    return {name: np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for name, a in rows.items()}
 
 
 def open_onnx(source: str | Path, device: str, options: Mapping[str, Any]) -> OnnxModel | SandboxedModel:

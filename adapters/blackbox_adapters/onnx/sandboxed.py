@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from blackbox.errors import ModelError
-from blackbox.model import Hidden, Hide, Hiding, Identity, Limits, Readout, Rows, Signature
-from blackbox_adapters.onnx import pace
+from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signature
+from blackbox_adapters.onnx import fused, pace
 from blackbox_adapters.onnx.constants import read_value
 from blackbox_adapters.onnx.faces import Face, face_from
 from blackbox_adapters.onnx.files import Folder
 from blackbox_adapters.onnx.model import library_of
 from blackbox_adapters.onnx.options import OnnxOptions
+from blackbox_adapters.onnx.played import Played
 from blackbox_adapters.sandbox import custody
 from blackbox_adapters.sandbox.bounds import Bounds, bounds
-from blackbox_adapters.sandbox.custody import Child
 from blackbox_adapters.sandbox.watchdog import resident
 
 INMATE = "blackbox_adapters.onnx.inmate"
@@ -112,56 +112,6 @@ def _bounded(limits: Bounds) -> dict[str, Any]:
     }
 
 
-@dataclass
-class Play:
-    """Masks on one case, played by the process; laid out again where a new one took its place.
-
-    number : what the process calls the layout; None = it wants filled rows.
-    """
-
-    keeper: Custody
-    question: Mapping[str, Any]
-    arrays: Mapping[str, np.ndarray]
-    number: int | None = None
-    child: Child | None = None
-
-    @classmethod
-    def of(cls, keeper: Custody, hiding: Hiding, readout: Readout) -> Play:
-        """Name what has to cross, once for all masks."""
-        parts = {"x": hiding.x, "labels": hiding.labels, "background": hiding.background}
-        arrays = {f"{role}.{name}": array for role, rows in parts.items() for name, array in rows.items()}
-        return cls(keeper, {"verb": "hide", "readout": dataclasses.asdict(readout)}, arrays)
-
-    def lay_out(self) -> str:
-        """Send the case; return how its masks will be played."""
-        answer, _ = self.keeper.ask(self.question, self.arrays)
-        number = answer.get("number")
-        self.number = number if isinstance(number, int) else None
-        self.child = self.keeper.child
-        return str(answer.get("how"))
-
-    def __call__(self, masks: np.ndarray, apart: bool) -> Hidden:
-        """Play masks in one pass.
-
-        Raises
-        ------
-        ModelError : the model failed on them, or its process had to be given up.
-        """
-        for _ in range(2):
-            if self.keeper.child is not self.child or self.child is None:
-                self.lay_out()
-            question = {"verb": "play", "number": self.number, "apart": apart}
-            answer, found = self.keeper.ask(question, {"masks": masks})
-            if not answer.get("forgotten"):
-                break
-            self.child = None
-        scores, rows = found.get("scores"), found.get("apart")
-        fits = scores is not None and scores.ndim == 2 and len(scores) == len(masks)
-        if not fits or scores is None or (apart and (rows is None or rows.shape[::2] != scores.shape)):
-            raise ModelError("The model's process does not answer what was asked: it is not trusted.")
-        return Hidden(scores, rows, answer.get("finite") is True, int(answer.get("floored") or 0))
-
-
 @dataclass(frozen=True)
 class SandboxedModel:
     """The port's face of a model in a confined process.
@@ -186,9 +136,11 @@ class SandboxedModel:
         return self.custody.ask({"verb": "predict"}, rows)[1]
 
     def hide(self, hiding: Hiding, readout: Readout) -> Hide:
-        """Return how masks are played inside: in the graph where that pays, else by rows filled out here."""
-        play = Play.of(self.custody, hiding, readout)
-        return Hide(play.lay_out(), None if play.number is None else play)
+        """Return how masks are played: by the graph in there where that pays, else by rows from here."""
+        if wasted := fused.wasted(self.custody.settings.fuse, self.identity.device):
+            return Hide(wasted)
+        played = Played(self.custody.ask, hiding, readout)
+        return Hide(played.how, played) if played.begin() else Hide(played.how)
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""

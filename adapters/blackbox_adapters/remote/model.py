@@ -235,11 +235,14 @@ def _dialect(line: Line, card: Card, inputs: tuple[Tensor, ...], wanted: tuple[s
 def _identity(line: Line, card: Card) -> Identity:
     address = line.address
     server = card.runtime or "a server that does not name itself"
+    told = {name: value for name, value in card.facts.items() if name != "extensions" and value}
     facts = {
         "protocol": address.protocol,
         "binary": card.binary,
         "digest": UNKNOWN,
         "in_flight": line.options.in_flight,
+        # what evidence keeps: nothing in it depends on how the endpoint was asked
+        "endpoint": {"url": address.url, "protocol": address.protocol, "digest": UNKNOWN, **told},
         **card.facts,
     }
     return Identity(address.url, {}, f"{server} over {address.protocol}", "remote", facts)

@@ -57,7 +57,7 @@ async function checkSignature(evidence, envelope) {
   try {
     key = await crypto.subtle.importKey("spki", spki, { name: "Ed25519" }, false, ["verify"]);
   } catch (error) {
-    insist(error.name === "NotSupportedError" || error.name === "SyntaxError", "The key on this page is malformed.");
+    insist(error.name === "NotSupportedError", "The key on this page is malformed.");
     return "This browser cannot check Ed25519 signatures. A newer one can: Chrome or Edge 137, Firefox 129, Safari 17.";
   }
   const kind = bytesOf(envelope.payloadType), payload = unbase(envelope.payload);

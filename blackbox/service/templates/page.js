@@ -1,6 +1,6 @@
 // Spares a reload and lets files be dropped anywhere; without this script the form does the same.
 "use strict";
-const form = document.querySelector("form");
+const form = document.querySelector("form:not(.plain)");
 if (form) {
   const zone = form.querySelector(".drop"), file = form.elements.file, text = form.elements.text;
   const told = form.querySelector(".busy"), button = form.querySelector("button");
@@ -46,4 +46,23 @@ if (form) {
       button.disabled = false;
     }
   });
+}
+
+// Audits in progress: every event moves the bar; an end reloads the page, which tells the result.
+for (const job of document.querySelectorAll(".jobs li")) {
+  if (job.dataset.state !== "waiting" && job.dataset.state !== "running") continue;
+  const bar = job.querySelector("progress"), how = job.querySelector(".how"), state = job.querySelector(".state");
+  const stream = new EventSource(job.dataset.events);
+  let rows = 0;
+  stream.addEventListener("shard", (event) => {
+    const told = JSON.parse(event.data);
+    rows += told.rows;
+    bar.max = told.shards;
+    bar.value = told.finished;
+    state.textContent = "running";
+    how.textContent = told.finished + " of " + told.shards + " parts, " + rows.toLocaleString("en") + " rows";
+  });
+  for (const end of ["succeeded", "failed", "cancelled"]) {
+    stream.addEventListener(end, () => { stream.close(); location.reload(); });
+  }
 }
