@@ -228,11 +228,7 @@ def open_shelf(settings: Settings, watch: Watch) -> Shelf:
 
 
 def _from_file(name: str, d: Description, folder: Path, settings: Settings, watch: Watch) -> Served:
-<<<<<<< HEAD
-    model = _confined(d.model, folder, settings)
-=======
-    model = confined(d.model, settings)
->>>>>>> w8c
+    model = confined(d.model, folder, settings)
     data = DataPart(path=d.background.path or "", columns=d.columns, image=d.image)
     plan = Plan(
         model=model, data=data, background=d.background, features=d.features, methods=d.methods, seed=d.seed
@@ -246,19 +242,15 @@ def _from_file(name: str, d: Description, folder: Path, settings: Settings, watc
     )  # fmt: skip
 
 
-<<<<<<< HEAD
-def _confined(part: ModelPart, folder: Path, settings: Settings) -> ModelPart:
-=======
-def confined(part: ModelPart, settings: Settings) -> ModelPart:
->>>>>>> w8c
+def confined(part: ModelPart, folder: Path, settings: Settings) -> ModelPart:
     """Have a file run in a process of its own, whose passes may take as long as a request at the most."""
     device = part.device if settings.device == "auto" else settings.device
     onnx = part.path.lower().endswith(".onnx") or (folder / part.path).is_dir()
     if is_url(part.path) or not onnx:
         return part.model_copy(update={"device": device})
-    confined = settings.sandbox if part.sandbox is None else part.sandbox
-    deadline = {"deadline": max(LEAST_DEADLINE, settings.ceilings.seconds)} if confined else {}
-    changed = {"device": device, "sandbox": confined, "options": deadline | part.options}
+    inside = settings.sandbox if part.sandbox is None else part.sandbox
+    deadline = {"deadline": max(LEAST_DEADLINE, settings.ceilings.seconds)} if inside else {}
+    changed = {"device": device, "sandbox": inside, "options": deadline | part.options}
     return part.model_copy(update=changed)
 
 
