@@ -431,3 +431,38 @@ def test_a_case_is_laid_out_again_where_its_process_is_gone_or_dropped_it(monkey
     again = first.run(masks, True)
     np.testing.assert_array_equal(again.scores, wanted.scores)
     np.testing.assert_array_equal(again.apart, wanted.apart)
+
+
+WITHOUT_NAMESPACES = """
+import json, os, socket, sys
+from blackbox_adapters.sandbox import confinement, syscalls
+
+def tried():
+    try:
+        socket.socket().close()
+        return "opened"
+    except PermissionError as error:
+        return str(error)
+
+real = syscalls.call
+syscalls.call = lambda name, *given: -1 if name == "unshare" else real(name, *given)
+facts = confinement.early({"parent": os.getppid(), "deadline": 5})
+hooked = tried()
+late = confinement.late(facts)
+sys.stdout.write(json.dumps([facts["network"], hooked, late["network"], late["system_calls"]]))
+"""
+
+
+def test_where_no_network_of_its_own_is_allowed_sockets_are_refused_and_the_record_says_how():
+    told = subprocess.run([sys.executable, "-c", WITHOUT_NAMESPACES], capture_output=True, check=True, text=True).stdout
+    early, hooked, late, calls = json.loads(told)
+    assert early == "refused by Python (socket hook); native code is not held"
+    assert "no business with the network" in hooked
+    assert late == ("no socket can be opened (system-call filter)" if calls.startswith("filtered") else early)
+
+
+def test_the_ceiling_holds_for_a_gpu_by_the_runtimes_own_setting():
+    from blackbox_adapters.onnx import runtime
+
+    assert runtime._cuda(0, 2**30)[1]["gpu_mem_limit"] == 2**30
+    assert "gpu_mem_limit" not in runtime._cuda(0, None)[1]
