@@ -30,6 +30,8 @@ NAVIGATION = [("/", "Models"), ("/jobs", "Audits"), ("/metrics", "Meters"), ("/o
 POLICY = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    # under no-referrer a browser sends a form without telling its origin, which the gate refuses
+    "Referrer-Policy": "same-origin",
 }
 ABOUT = {
     "occlusion": "one feature hidden at a time",
