@@ -60,6 +60,7 @@ for (const job of document.querySelectorAll(".jobs li")) {
     bar.max = told.shards;
     bar.value = told.finished;
     state.textContent = "running";
+    state.className = "state running";
     how.textContent = told.finished + " of " + told.shards + " parts, " + rows.toLocaleString("en") + " rows";
   });
   for (const end of ["succeeded", "failed", "cancelled"]) {
