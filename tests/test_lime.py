@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 from math import comb
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -451,3 +452,21 @@ def test_a_poor_fit_is_the_outcome():
     assert "does not describe" in str(found.outcome)
     good = bb.explain(lambda r: r[:, 0] * 2.0, X, bb.Lime(discretize=False), background=BACKGROUND)
     assert good.outcome is bb.Outcome.DONE
+
+
+def test_tokens_are_hidden_with_their_attention_mask():
+    """Ids and mask of one position are one feature; a linear model of the masks fits a sum over positions."""
+    model = bb.open_model(Path(__file__).parent / "corpus" / "graphs" / "tokens.onnx")
+    x = {"ids": np.array([3, 1, 4, 1, 5]), "mask": np.array([1, 1, 1, 1, 1])}
+    padded = {name: np.zeros((1, 5), dtype=np.int64) for name in x}
+    each = {name: np.arange(5) for name in x}
+    found = bb.explain(model, x, bb.Lime(samples=400), target=0, features=each, background=padded)
+    assert len(found.feature_names) == 5
+    exact = bb.explain(model, x, bb.KernelShap(budget=32), target=0, features=each, background=padded)
+    assert np.corrcoef(found.values, exact.values)[0, 1] > 0.95
+    without = {name: array.copy() for name, array in x.items()}
+    for array in without.values():
+        array[2] = 0
+    scores = [model.predict({n: a[None] for n, a in rows.items()})["y"][0, 0] for rows in (x, without)]
+    alone = bb.explain(model, x, "occlusion", target=0, features=each, background=padded)
+    assert alone.values[2] == pytest.approx(scores[0] - scores[1], abs=1e-6)
