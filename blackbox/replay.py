@@ -28,8 +28,8 @@ def replay(
     Parameters
     ----------
     folder : the bundle. model, data, background : where these files are now; None = as the plan says, from
-        ``base``, which is the model's folder unless it is given. sample : so many cases, drawn with the
-        plan's seed; None = all.
+        ``base``. base : None = where one stands if the data is found from there, else the model's folder.
+        sample : so many cases, drawn with the plan's seed; None = all.
 
     Raises
     ------
@@ -42,7 +42,8 @@ def replay(
     watch = watcher or Watcher()
     manifest = _manifest(folder)
     plan = _plan(folder, model, data, background)
-    inside = base if base is not None else Path(str(model)).parent
+    beside = Path(str(model)).parent
+    inside = base if base is not None else Path() if Path(plan.data.path).exists() else beside
     materials = gather(plan, inside, manifest["rows_per_run"])
     found = Replay(total=manifest["cases"])
     _note_changes(found, manifest, materials)

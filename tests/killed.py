@@ -69,6 +69,8 @@ def main(plan: Path, where: Path, kills: int, seed: int) -> None:
     for k in range(kills):
         folder = where / f"out-{k}"
         last = draws.randint(total - total // 4, total) if k % 3 == 0 else draws.randint(1, total)
+        if k == 1:
+            last = draws.randint(1, 8)  # before anything is finished
         if k % 2:  # every other one replaces an earlier audit
             shutil.copytree(where / "whole", folder)
         ended, _ = attempt(plan, folder, last)

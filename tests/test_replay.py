@@ -67,13 +67,13 @@ def test_a_sample_is_drawn_with_the_seed_and_costs_less(bundle):
 
 def test_recorded_rows_per_pass_are_read_not_chosen(bundle, monkeypatch):
     seen = []
-    from blackbox import materials
+    from blackbox import opening
 
     def noted(source, device, options):
         seen.append(options["batch_size"])
         return bb.open_model(source, device, options)
 
-    monkeypatch.setattr(materials, "open_model", noted)
+    monkeypatch.setattr(opening, "open_model", noted)
     replay(bundle, CREDIT / "credit.onnx", sample=1)
     assert seen == [json.loads((bundle / "manifest.json").read_bytes())["rows_per_run"]]
 
