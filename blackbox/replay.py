@@ -43,7 +43,8 @@ def replay(
     manifest = _manifest(folder)
     plan = _plan(folder, model, data, background)
     beside = Path(str(model)).parent
-    inside = base if base is not None else Path() if Path(plan.data.path).exists() else beside
+    here = data is None and Path(plan.data.path).exists()
+    inside = base if base is not None else Path() if here else beside
     materials = gather(plan, inside, manifest["rows_per_run"])
     found = Replay(total=manifest["cases"])
     _note_changes(found, manifest, materials)
