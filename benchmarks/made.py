@@ -91,7 +91,7 @@ def slow_network(path: Path) -> Path:
     """Write a convolutional network of random weights for 3 x 224 x 224 pictures: above 1 ms a row."""
     rng = np.random.default_rng(0)
     nodes, weights, last = [], [], "x"
-    for k, (into, out) in enumerate([(3, 16), (16, 32), (32, 64), (64, 128)]):
+    for k, (into, out) in enumerate([(3, 32), (32, 64), (64, 128), (128, 128)]):
         drawn = rng.normal(0, np.sqrt(2 / (9 * into)), (out, into, 3, 3)).astype(np.float32)
         weights.append(numpy_helper.from_array(drawn, f"w{k}"))
         nodes.append(helper.make_node("Conv", [last, f"w{k}"], [f"c{k}"], pads=[1] * 4, strides=[2, 2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -46,10 +47,19 @@ class Load:
 
 
 def resident(pid: int) -> float:
-    """Return the resident memory of a process in MiB (Linux)."""
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    (line,) = [line for line in text.splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) / 1024
+    """Return the resident memory of a process and all it has started, in MiB (Linux)."""
+    parents, pages = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        number = int(stat.parent.name)
+        parents[number], pages[number] = int(fields[1]), int(fields[21])
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(pages.get(one, 0) for one in family) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def library(rows: np.ndarray, background: np.ndarray, method: str, seconds: float) -> float:

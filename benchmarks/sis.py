@@ -237,9 +237,9 @@ def timed(few: bool, folder: Path) -> Iterator[Timed]:
             yield Timed(by_name[name], search, 64, 200, 512)
     yield Timed(by_name["cnn 28x28, black"], "auto", 12, 12)
     pictures = np.random.default_rng(0).random((4, 3, 224, 224), dtype=np.float32)
-    grid = patches(pictures[0].shape, 7, 7)[0]
-    slow = Subject("slow 224x224, 7x7", str(slow_network(folder / "slow.onnx")), pictures, None, grid)
-    yield Timed(slow, "auto", 1, 2)
+    grid = patches(pictures[0].shape, 4, 4)[0]
+    slow = Subject("slow 224x224, 4x4", str(slow_network(folder / "slow.onnx")), pictures, None, grid)
+    yield Timed(slow, "auto", 1, 4)
 
 
 def overheads(seconds: float, quick: bool, only: str) -> Iterator[str]:

@@ -42,8 +42,12 @@ def draft(
         keep_trailing_newline=True, autoescape=False,  # YAML: every value goes through the yaml filter
     )  # fmt: skip
     environment.filters["yaml"] = _quoted
-    own = {"options": dict(options or {})}
+    further = dict(options or {})
+    own: dict[str, Any] = {name: further.pop(name, None) for name in ("kind", "select", "constants")}
+    own["options"] = further
     context = own | _model(model, plan, classes) | _data(given, data, spec, plan) | _shape(model, given, spec)
+    if own["select"]:  # the answer is named after the output and the part
+        context["answer"] = str(context["answer"]).removesuffix(own["select"].replace(" ", ""))
     return environment.get_template("plan.yaml").render(context)
 
 

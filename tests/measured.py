@@ -10,12 +10,18 @@ import numpy as np
 
 import blackbox as bb
 
-masks, background, inputs = map(int, sys.argv[1:4])
-model = bb.open_model(Path(__file__).parents[1] / "sample_models" / "credit" / "credit.onnx", "cpu", {"memory": sys.argv[4]})
-rng = np.random.default_rng(0)
-rows, hidden = rng.normal(size=(inputs, 27)).astype(np.float32), rng.normal(size=(background, 27)).astype(np.float32)
-method = bb.KernelShap(budget=masks, tolerance=None, estimator="kernel")
-asked = sum(e.rows for e in bb.explain_many(model, rows, method, target=1, background=hidden))
+CREDIT = Path(__file__).parents[1] / "sample_models" / "credit" / "credit.onnx"
+
+
+def main(masks, background, inputs, ceiling):
+    model = bb.open_model(CREDIT, "cpu", {"memory": ceiling})
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(int(inputs), 27)).astype(np.float32)
+    hidden = rng.normal(size=(int(background), 27)).astype(np.float32)
+    method = bb.KernelShap(budget=int(masks), tolerance=None, estimator="kernel")
+    asked = sum(e.rows for e in bb.explain_many(model, rows, method, target=1, background=hidden))
+    inside = peak(model.custody.child.watch.process.pid)
+    sys.stdout.write(json.dumps({"rows": asked, "outside": peak("self"), "inside": inside}))
 
 
 def peak(process):
@@ -23,5 +29,5 @@ def peak(process):
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-inside = model.custody.child.watch.process.pid
-sys.stdout.write(json.dumps({"rows": asked, "outside": peak("self"), "inside": peak(inside)}))
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from test_cli import APPLICANTS, CREDIT, MODELS, run
 from test_onnx import save_graph
 
 from blackbox.draft import one_hot_groups
+from blackbox.materials import gather
 from blackbox.plan import load_plan
 
 node = helper.make_node
@@ -113,6 +116,25 @@ def test_arrays_get_a_plan_too(tmp_path):
     drafted(tmp_path, MODELS / "toys" / "linear.onnx", "--data", tmp_path / "rows.npy")
     result = run("audit", tmp_path / "audit.yaml", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stdout
+
+
+CORPUS = Path(__file__).parent / "corpus" / "graphs"
+
+
+def test_what_the_model_was_opened_with_stands_in_the_plan(tmp_path):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(2, 4)))
+    np.save(tmp_path / "state.npy", np.zeros((2, 1, 3)))
+    said = drafted(tmp_path, CORPUS / "state-and-rate.onnx", "--data", tmp_path / "rows.npy", "--constant", "rate=8000",
+                   "--constant", f"state={tmp_path / 'state.npy'}")  # fmt: skip
+    assert said["model"]["constants"] == {"rate": 8000, "state": "state.npy"}
+    result = run("audit", tmp_path / "audit.yaml", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (tmp_path / "part").mkdir()
+    np.save(tmp_path / "part" / "rows.npy", np.random.default_rng(0).normal(size=(2, 4)))
+    said = drafted(tmp_path / "part", CORPUS / "detector.onnx", "--data", tmp_path / "part" / "rows.npy",
+                   "--output", "scores", "--select", "[0,:,1]", "--kind", "values")  # fmt: skip
+    assert (said["model"]["output"], said["model"]["select"], said["model"]["kind"]) == ("scores", "[0,:,1]", "values")
+    assert gather(load_plan(tmp_path / "part" / "audit.yaml"), tmp_path / "part").model.signature.kind == "values"
 
 
 def test_names_that_yaml_would_change_are_quoted(tmp_path):

@@ -324,3 +324,14 @@ def test_rows_per_run_change_nothing_beyond_rounding(rows):
     found, plain = (bb.explain(m, x, background=np.eye(3)) for m in (model, bb.open_model(path)))
     np.testing.assert_allclose(found.values, plain.values, atol=1e-6)
     assert found.rows == plain.rows
+
+
+def test_words_of_a_file_cannot_steer_a_terminal(tmp_path):
+    proto = onnx.load(str(LINEAR))
+    proto.graph.name, proto.producer_name = "\x1b]0;owned\x07g", "\x1b[2Jme"
+    helper.set_model_props(proto, {"note\x1b[31m": "line\nline\x9b2J", "classes": '["a"]'})
+    onnx.save(proto, str(tmp_path / "m.onnx"))
+    facts = bb.open_model(tmp_path / "m.onnx").identity.facts
+    shown = "".join([facts["graph"], facts["producer"], *facts["metadata"], *facts["metadata"].values()])
+    assert not set(shown) & set("\x1b\x07\x9b")
+    assert facts["metadata"]["note\ufffd[31m"] == "line\nline\ufffd2J"

@@ -386,3 +386,83 @@ def test_the_command_line_confines_on_request():
     held = json.loads(result.output)["sandbox"]
     assert (held["memory_bytes"], held["memory_of"], held["seconds_a_call"]) == (2**31, "both processes", 30.0)
     assert "sandbox" not in json.loads(CliRunner().invoke(cli, ["inspect", str(LINEAR), "--json"]).output)
+
+
+def test_masks_are_played_inside_as_outside(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, background = rng.random((1, 8, 8)), rng.random((5, 1, 8, 8))
+    given = {"device": "cpu", "options": {"fuse": True}}
+    plain = bb.open_model(CNN, **given)
+    inside = bb.open_model(CNN, "cpu", {"fuse": True, "sandbox": True})
+    method = bb.KernelShap(budget=200)
+    wanted = bb.explain(plain, x, method, background=background)
+    found = bb.explain(inside, x, method, background=background)
+    np.testing.assert_array_equal(found.values, wanted.values)
+    assert found.provenance["hiding"] == wanted.provenance["hiding"] == "in the graph"
+    crossed = []
+    ask = type(inside.custody).ask
+    monkeypatch.setattr(type(inside.custody), "ask", lambda self, q, a: crossed.append((q["verb"], sum(v.nbytes for v in a.values()))) or ask(self, q, a))
+    bb.explain(inside, x + 1, method, background=background)
+    plays = [size for verb, size in crossed if verb == "play"]
+    assert plays
+    assert sum(plays) < 200 * 64 * 2  # masks travel, a byte a feature; rows would be 1280 bytes a mask
+
+
+def test_a_case_is_laid_out_again_where_its_process_is_gone_or_dropped_it(monkeypatch):
+    from blackbox.model import Hiding, Readout
+
+    model = bb.open_model(LINEAR, "cpu", {"fuse": True, "sandbox": True})
+    tensor, answer = model.signature.inputs[0], model.signature.answer
+    width = tensor.cell_shape[0]
+
+    def hiding(scale):
+        rows = np.full((2, width), scale, np.float32)
+        return Hiding({tensor.name: rows[0] + 1}, {tensor.name: np.arange(width)}, {tensor.name: rows})
+
+    readout, masks = Readout(answer, (0,), "raw", "values"), np.eye(width, dtype=bool)
+    first = model.hide(hiding(0), readout)
+    assert first.how == "in the graph"
+    wanted = first.run(masks, True)
+    os.kill(pid_of(model), signal.SIGKILL)
+    with pytest.raises(bb.ModelError, match="given up"):
+        first.run(masks, False)
+    other = model.hide(hiding(5), readout).run(masks, True)  # the first that the new process is sent
+    assert not np.array_equal(other.scores, wanted.scores)
+    again = first.run(masks, True)
+    np.testing.assert_array_equal(again.scores, wanted.scores)
+    np.testing.assert_array_equal(again.apart, wanted.apart)
+
+
+WITHOUT_NAMESPACES = """
+import json, os, socket, sys
+from blackbox_adapters.sandbox import confinement, syscalls
+
+def tried():
+    try:
+        socket.socket().close()
+        return "opened"
+    except PermissionError as error:
+        return str(error)
+
+real = syscalls.call
+syscalls.call = lambda name, *given: -1 if name == "unshare" else real(name, *given)
+facts = confinement.early({"parent": os.getppid(), "deadline": 5})
+hooked = tried()
+late = confinement.late(facts)
+sys.stdout.write(json.dumps([facts["network"], hooked, late["network"], late["system_calls"]]))
+"""
+
+
+def test_where_no_network_of_its_own_is_allowed_sockets_are_refused_and_the_record_says_how():
+    told = subprocess.run([sys.executable, "-c", WITHOUT_NAMESPACES], capture_output=True, check=True, text=True).stdout
+    early, hooked, late, calls = json.loads(told)
+    assert early == "refused by Python (socket hook); native code is not held"
+    assert "no business with the network" in hooked
+    assert late == ("no socket can be opened (system-call filter)" if calls.startswith("filtered") else early)
+
+
+def test_the_ceiling_holds_for_a_gpu_by_the_runtimes_own_setting():
+    from blackbox_adapters.onnx import runtime
+
+    assert runtime._cuda(0, 2**30)[1]["gpu_mem_limit"] == 2**30
+    assert "gpu_mem_limit" not in runtime._cuda(0, None)[1]

@@ -132,3 +132,16 @@ def test_model_local_functions_are_known_operators():
     opsets = [helper.make_opsetid("", 17)]
     twice = helper.make_function("ours", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], opsets)
     scan(model([helper.make_node("Twice", ["x"], ["y"], domain="ours")], functions=[twice], domains=("", "ours")))
+
+
+def test_cve_2026_28500_no_model_is_fetched_by_the_hub():
+    """The hub's prompt for trust could be skipped; onnx 1.21 has none any more, and nothing here asks for one."""
+    import importlib.util
+    from importlib.metadata import version
+    from pathlib import Path
+
+    assert tuple(map(int, version("onnx").split(".")[:2])) >= (1, 21)
+    assert importlib.util.find_spec("onnx.hub") is None
+    root = Path(__file__).parent.parent
+    for path in [*(root / "blackbox").rglob("*.py"), *(root / "adapters").rglob("*.py")]:
+        assert "onnx.hub" not in path.read_text(encoding="utf-8"), path

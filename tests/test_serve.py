@@ -454,7 +454,7 @@ def test_the_examples_of_the_description_work(service):
     description = service.get("/openapi.json").json()
     worked = 0
     for path, verbs in description["paths"].items():
-        if "post" not in verbs:
+        if "post" not in verbs or "{model}" not in path:
             continue
         schema = verbs["post"]["requestBody"]["content"]["application/json"]["schema"]
         for example in schema["examples"]:

@@ -47,11 +47,15 @@ def init(
 
 
 def _own(opening: dict[str, Any], plan: Path) -> dict[str, Any]:
-    """Return the settings of the adapter that the plan must repeat; a token's file is relative to it."""
-    token = opening["token_file"]
+    """Return the settings of the adapter that the plan must repeat; files are relative to it."""
+    token, folder = opening["token_file"], plan.resolve().parent
+    held = options.settings(opening["constants"], "--constant")
+    files = {name: value for name, value in held.items() if str(value).lower().endswith(".npy")}
     named = {
         "token_env": opening["token_env"],
-        "token_file": os.path.relpath(token, plan.resolve().parent) if token is not None else None,
-    }
+        "token_file": os.path.relpath(token, folder) if token is not None else None,
+        "kind": opening["kind"], "select": opening["select"],
+        "constants": held | {name: os.path.relpath(file, folder) for name, file in files.items()} or None,
+    }  # fmt: skip
     given = options.settings(opening["model_options"], "--model-option")
     return given | {key: value for key, value in named.items() if value is not None}

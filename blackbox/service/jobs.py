@@ -156,7 +156,7 @@ class Jobs:
             with sealed.open("rb") as file:
                 yield from file
             return
-        for event in self.events(job):
+        for event in list(self.events(job))[1:]:  # the first shard is about the model, not about a case
             name = event["data"].get("shard")
             path = self.folder / job / f"{BUNDLE}.partial" / "shards" / f"{name}.jsonl"
             if name is not None and path.is_file():

@@ -69,9 +69,8 @@ def read_order(body: Mapping[str, Any], shelf: Shelf, settings: Settings) -> Ord
     count = len(next(iter(rows.values())))
     order = Order(name, _plan(body.get("plan")), _ids(body.get("ids"), count), rows, columns)
     part, folder = served.described
-    planned(
-        order, Path("x"), confined(part.model, folder, settings), part, folder
-    )  # refuse now, not in the job
+    # what does not fit is refused now, not in the job
+    planned(order, Path("x"), confined(part.model, folder, settings), part, folder)
     return order
 
 

@@ -44,12 +44,19 @@ def facts(content: bytes, proto: Any) -> dict[str, Any]:
     return {
         "bytes": len(content),
         "ir_version": proto.ir_version,
-        "opsets": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},
-        "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
-        "graph": proto.graph.name,
-        "operators": dict(operators.most_common()),
-        "metadata": {entry.key: entry.value for entry in proto.metadata_props},
+        "opsets": {plain(entry.domain) or "ai.onnx": entry.version for entry in proto.opset_import},
+        "producer": plain(f"{proto.producer_name} {proto.producer_version}".strip()),
+        "graph": plain(proto.graph.name),
+        "operators": {plain(name): count for name, count in operators.most_common()},
+        "metadata": {plain(entry.key): plain(entry.value) for entry in proto.metadata_props},
     }
+
+
+def plain(text: str) -> str:
+    """Replace what a terminal would obey instead of showing: a file's words end up on somebody's screen."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text
+    )
 
 
 def class_names(proto: Any, metadata: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -146,7 +146,9 @@ def open_files(files: Files, device: str, settings: OnnxOptions, library: str | 
     tables = graph.without_class_maps(changed)
     if changed is not proto:
         content, weights = bytes(changed.SerializeToString()), {}
-    loading = runtime.Loading(tables or content, files.name, weights, settings.threads, library)
+    loading = runtime.Loading(
+        tables or content, files.name, weights, settings.threads, library, settings.memory_bytes
+    )
     session, used = runtime.start(loading, device, settings.allow_cpu)
     inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])

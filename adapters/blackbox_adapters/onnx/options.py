@@ -80,6 +80,11 @@ class OnnxOptions:
             whole("redraw", self.redraw, 0)
 
     @property
+    def memory_bytes(self) -> int | None:
+        """The ceiling in bytes, where one was set."""
+        return None if self.memory is None else parse_bytes(self.memory)
+
+    @property
     def confined(self) -> bool:
         """The session lives in a confined process."""
         bounded = self.memory is not None or self.deadline is not None

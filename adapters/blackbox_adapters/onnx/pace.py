@@ -14,7 +14,6 @@ from blackbox import cache
 from blackbox.errors import ModelError
 from blackbox.model import Limits, Model, Rows, Tensor
 from blackbox_adapters.onnx.options import OnnxOptions
-from blackbox_adapters.sandbox.bounds import parse_bytes
 
 CELLS_PER_RUN = 262_144
 """Rows per run by rule: so many input cells, a power of two of rows between 4 and 4,096. Measured:
@@ -70,7 +69,8 @@ def suited(model: Model, x: Rows, settings: OnnxOptions) -> Limits:
     # the rule was measured on CPUs; a GPU wants far larger passes, how large only a probe tells
     if (settings.batch_size or ("rule" if model.identity.device == "cpu" else "probe")) != "probe":
         return limits
-    most = MOST_BYTES if settings.memory is None else min(MOST_BYTES, parse_bytes(settings.memory) // SHARE)
+    ceiling = settings.memory_bytes
+    most = MOST_BYTES if ceiling is None else min(MOST_BYTES, ceiling // SHARE)
     question = {
         "sha256": dict(model.identity.sha256), "runtime": model.identity.runtime,
         "output": model.signature.answer, "threads": settings.threads, "most_bytes": most,

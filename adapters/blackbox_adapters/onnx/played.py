@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,7 +85,9 @@ class Plays:
 
     runs: dict[int, Callable[[np.ndarray, bool], Hidden]] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
-    sent: int = 0
+    # where two processes numbered from the same start, a caller whose process was replaced would get
+    # the answers to somebody else's hiding
+    sent: int = field(default_factory=lambda: int.from_bytes(os.urandom(5), "little") << 20)
 
     def hide(
         self, offered: Callable[[Hiding, Readout], Hide], question: Mapping[str, Any], arrays: Rows
