@@ -28,7 +28,8 @@ def replay(
     Parameters
     ----------
     folder : the bundle. model, data, background : where these files are now; None = as the plan says, from
-        ``base``. base : None = where one stands if the data is found from there, else the model's folder.
+        ``base``. base : None = where one stands, the model's folder or the data's, whichever holds all that
+        the plan names.
         sample : so many cases, drawn with the plan's seed; None = all.
 
     Raises
@@ -42,9 +43,7 @@ def replay(
     watch = watcher or Watcher()
     manifest = _manifest(folder)
     plan = _plan(folder, model, data, background)
-    beside = Path(str(model)).parent
-    inside = base if base is not None else Path() if Path(plan.data.path).exists() else beside
-    materials = gather(plan, inside, manifest["rows_per_run"])
+    materials = gather(plan, base if base is not None else _base(plan), manifest["rows_per_run"])
     found = Replay(total=manifest["cases"])
     _note_changes(found, manifest, materials)
     chosen = _chosen(manifest["cases"], sample, plan.seed)
@@ -89,6 +88,14 @@ def _plan(folder: Path, model: str | Path, data: Path | None, background: Path |
     if background is not None:
         parts["background"] = plan.background.model_copy(update={"path": str(background.resolve())})
     return plan.model_copy(update=parts)
+
+
+def _base(plan: Plan) -> Path:
+    """Return the first folder from which everything that the plan names is found; else where one stands."""
+    from blackbox.plan_files import missing
+
+    likely = (Path(), Path(plan.model.path).parent, Path(plan.data.path).parent)
+    return next((folder for folder in likely if missing(plan, folder) is None), likely[0])
 
 
 def _note_changes(found: Replay, manifest: Mapping[str, Any], materials: Materials) -> None:

@@ -141,11 +141,14 @@ def test_the_reasons_of_a_decision_do_not_tell_what_was_held(tmp_path):
               "data": sample.data.model_copy(update={"first": 2})}  # fmt: skip
     folder = bb.audit(sample.model_copy(update=update), tmp_path / "out", MODELS / "credit").folder
     first = (MODELS / "credit" / "applicants.csv").read_text().splitlines()[1].split(",")
-    held = {f"({value})" for value in first[1:]} | {f"({float(value):,.0f})" for value in first[1:]}
+    # with the space: the page cites articles such as 13(3)
+    held = {f" ({value})" for value in first[1:]} | {f" ({float(value):,.0f})" for value in first[1:]}
     told = [json.dumps(record["reasons"]) for record in records(folder) if record["kind"] == "case"]
     _, _, page = (folder / "report.html").read_text(encoding="utf-8").partition("<body>")
+    page, rules, _ = page.partition('<h2 id="rules">')  # behind it stand articles such as 13(3)
+    assert rules
     for value in held:
         assert value not in told[0], value
-        assert value not in page or value in ("(0)", "(1)"), value
+        assert value not in page, value
     assert WITHHELD in told[0]
     assert WITHHELD in page
