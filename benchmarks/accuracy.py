@@ -20,7 +20,7 @@ import blackbox as bb
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 INSTANCES = {
-    "rf10": 10, "mlp10": 10, "rf30": 6, "mlp30": 8, "hgb30": 3, "credit27": 6, "digits64": 6, "cnn49": 4,
+    "rf10": 20, "mlp10": 20, "rf30": 10, "mlp30": 10, "hgb30": 6, "credit27": 8, "digits64": 8, "cnn49": 6,
     "cnn196": 3,
 }  # fmt: skip
 BUDGETS = (2, 5, 10, 50)
