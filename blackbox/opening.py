@@ -62,10 +62,15 @@ def open_planned(
 
 def _constants(given: Mapping[str, Any], folder: Path, files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
     """Find the files that hold constant inputs, which are named relative to the plan."""
-    held = {name: folder / value for name, value in given.items() if str(value).lower().endswith(".npy")}
+    held = {name: folder / value for name, value in given.items() if is_array_file(value)}
     if held:
         files["constants"] = tuple(held.values())
     return {**given, **held}
+
+
+def is_array_file(value: object) -> bool:
+    """Whether a constant input is named by the file that holds it."""
+    return isinstance(value, str) and value.lower().endswith(".npy")
 
 
 def _options(part: ModelPart, folder: Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def written(tmp_path):
     jobs = Jobs(tmp_path / "jobs")
     jobs.folder.mkdir()
     part, folder = describe(str(CREDIT))["credit"]
-    jobs.add("a" * 32, order(), "digest", part.model, part, folder)
+    jobs.add("a" * 32, order(), "digest", part, folder)
     return jobs
 
 
@@ -70,7 +70,7 @@ def test_a_job_is_played_shard_by_shard_and_sealed(written):
     with zipfile.ZipFile(written.bundle(job)) as archive:
         assert {"manifest.json", "records.jsonl", "report.html"} <= set(archive.namelist())
         told = b"".join(archive.read(name) for name in archive.namelist() if name != "explanations.parquet")
-    assert str(SAMPLES.parent).encode() not in told
+    assert CREDIT.name.encode() + b"/" not in told  # not even a way there from the job's own folder
     assert [event["event"] for event in written.events(job)] == ["shard"] * len(names) + ["succeeded"]
     assert written.status(job)["state"] == "succeeded"
 

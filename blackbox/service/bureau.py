@@ -38,7 +38,8 @@ class Bureau:
         described = desk.shelf.find(order.model).described
         assert described is not None  # read_order refuses models without
         part, folder = described
-        self.jobs.add(job, order, asked, confined(part.model, folder, desk.settings), part, folder)
+        part = part.model_copy(update={"model": confined(part.model, folder, desk.settings)})
+        self.jobs.add(job, order, asked, part, folder)
         self.store.start(job)
 
     def cancel(self, job: str) -> None:

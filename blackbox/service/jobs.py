@@ -20,6 +20,7 @@ from blackbox.auditing import AuditResult
 from blackbox.campaign import Campaign, open_campaign
 from blackbox.errors import BlackboxError, RequestError
 from blackbox.files import written, written_folder
+from blackbox.opening import FILES, is_array_file
 from blackbox.plan import as_plan
 from blackbox.service import orders
 from blackbox.service.description import Description
@@ -27,6 +28,9 @@ from blackbox.service.failures import told
 from blackbox.service.orders import Order
 
 BUNDLE = "bundle"
+SERVED = "served"
+"""A link in a job's folder to the folder of the model's description."""
+
 ENDS = ("succeeded", "failed", "cancelled")
 """Kinds of a job's last event."""
 
@@ -42,24 +46,22 @@ class Jobs:
     open: dict[str, Campaign] = field(default_factory=dict, repr=False)
     guard: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
-    def add(self, job: str, order: Order, asked: str, model: Any, part: Description, folder: Path) -> None:
+    def add(self, job: str, order: Order, asked: str, part: Description, folder: Path) -> None:
         """Write down what was asked, whole or not at all.
 
         Parameters
         ----------
-        job : its name. asked : digest of the request. model, part, folder : as the model is served.
+        job : its name. asked : digest of the request. part, folder : the model's description as it is served,
+            and what its paths are relative to.
 
         Raises
         ------
         RequestError : the plan does not fit, or the folder cannot be written.
         """
         place = self.folder / job
-        model = model.model_copy(
-            update={"path": orders.relative((folder / model.path).resolve(), place.resolve())}
-        )
-        part = _from(part, folder.resolve(), place.resolve())
-        plan = orders.planned(order, Path(orders.input_name(order)), model, part, place)
+        plan = orders.planned(order, Path(orders.input_name(order)), _through(part))
         with written_folder(place) as inside:
+            (inside / SERVED).symlink_to(folder.resolve(), target_is_directory=True)
             orders.write_inputs(order, inside / orders.input_name(order))
             (inside / "plan.json").write_text(json.dumps(plan.model_dump(mode="json")), encoding="utf-8")
             head = {"model": order.model, "cases": len(order.ids), "asked": asked, "created": _now()}
@@ -212,17 +214,29 @@ def _drop_torn(path: Path) -> None:
         path.write_bytes(content[: content.rfind(b"\n") + 1])
 
 
-def _from(part: Description, folder: Path, place: Path) -> Description:
-    """Write the description's paths as seen from the job's folder."""
+def _through(part: Description) -> Description:
+    """Write the description's paths as seen from the job's folder, so that evidence does not tell where the
+    service keeps its models. What is absolute there stays so.
+    """
 
-    def seen(path: str | None) -> str | None:
-        return None if path is None else orders.relative(folder / path, place)
+    def seen(path: str) -> str:
+        return str(Path(SERVED) / path)
 
-    features, labels = part.features, part.features.labels
-    if isinstance(labels, str):
-        features = features.model_copy(update={"labels": seen(labels)})
-    background = part.background.model_copy(update={"path": seen(part.background.path)})
-    return part.model_copy(update={"background": background, "features": features})
+    model, labels = part.model, part.features.labels
+    classes, held = model.classes, model.constants
+    named = {name: seen(str(model.options[name])) for name in FILES if model.options.get(name)}
+    model = model.model_copy(
+        update={
+            "path": seen(model.path),
+            "classes": seen(classes) if isinstance(classes, str) else classes,
+            "constants": held | {name: seen(str(at)) for name, at in held.items() if is_array_file(at)},
+            "options": model.options | named,
+        }
+    )
+    features = part.features.model_copy(update={"labels": seen(labels)} if isinstance(labels, str) else {})
+    where = part.background.path
+    background = part.background.model_copy(update={"path": where if where is None else seen(where)})
+    return part.model_copy(update={"model": model, "background": background, "features": features})
 
 
 def _pack(folder: Path, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from blackbox.errors import RequestError, unknown
 from blackbox.plan import Plan
+from blackbox.service.description import Description
 from blackbox.service.instances import rows_of
 from blackbox.service.settings import Settings
 from blackbox.service.shelf import Shelf, confined
@@ -70,7 +70,7 @@ def read_order(body: Mapping[str, Any], shelf: Shelf, settings: Settings) -> Ord
     order = Order(name, _plan(body.get("plan")), _ids(body.get("ids"), count), rows, columns)
     part, folder = served.described
     # what does not fit is refused now, not in the job
-    planned(order, Path("x"), confined(part.model, folder, settings), part, folder)
+    planned(order, Path("x"), part.model_copy(update={"model": confined(part.model, folder, settings)}))
     return order
 
 
@@ -105,13 +105,12 @@ def _no_files(place: str, value: object) -> None:
             _no_files(f"{place}.{key}", inner)
 
 
-def planned(order: Order, inputs: Path, model: Any, part: Any, folder: Path) -> Plan:
+def planned(order: Order, inputs: Path, part: Description) -> Plan:
     """Build the plan of an order.
 
     Parameters
     ----------
-    inputs : the file that ``write_inputs`` made. model : the model's part, as it is served. part : the
-        model's description; folder : what its paths are relative to.
+    inputs : the file that ``write_inputs`` made. part : the model's description, as it is served.
 
     Raises
     ------
@@ -123,7 +122,7 @@ def planned(order: Order, inputs: Path, model: Any, part: Any, folder: Path) -> 
     if order.columns:
         data |= {"id": ID, "columns": list(order.columns)}
     content = {
-        "model": model.model_dump(mode="json"), "data": data,
+        "model": part.model.model_dump(mode="json"), "data": data,
         "background": part.background.model_dump(mode="json"),
         "features": part.features.model_dump(mode="json"),
         "methods": {n: part.methods[n] for n in DEFAULT if n in part.methods} or part.methods,
@@ -162,8 +161,3 @@ def digest(body: Mapping[str, Any]) -> str:
     import hashlib
 
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8", "replace")).hexdigest()
-
-
-def relative(path: Path, base: Path) -> str:
-    """Write a path as seen from another folder, so that evidence does not tell where the service lives."""
-    return os.path.relpath(path, base)
