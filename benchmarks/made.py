@@ -1,4 +1,4 @@
-"""Models made on the fly, too large or too plain to be kept: a forest over one-hot groups, a slow network."""
+"""Models made on the fly, too large or too plain to be kept: a forest over one-hot groups, slow networks."""
 
 from __future__ import annotations
 
@@ -105,6 +105,108 @@ def slow_network(path: Path) -> Path:
     inputs, outputs = [_value("x", [None, 3, 224, 224])], [_value("logits", [None, 10])]
     graph = helper.make_graph(nodes, "slow", inputs, outputs, weights)
     return _save(graph, path, [helper.make_opsetid("", 17)])
+
+
+RESNET = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+"""Stages of ResNet-50 (arXiv 1512.03385, table 1): width, blocks, stride of the first one."""
+
+
+def resnet50(path: Path, half: bool = False) -> Path:
+    """Write ResNet-50 with drawn weights, batch normalisation folded in: 3 x 224 x 224 to 1,000 logits.
+
+    Parameters
+    ----------
+    half : weights, input and output in float16.
+    """
+    chain = _Drawn(half)
+    last = chain.conv("x", 3, 64, 7, 2)
+    last = chain.node("MaxPool", [last], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    wide = 64
+    for width, blocks, stride in RESNET:
+        for block in range(blocks):
+            step = stride if block == 0 else 1
+            aside = last if block else chain.conv(last, wide, 4 * width, 1, step, bent=False)
+            last = chain.conv(chain.conv(last, wide, width, 1, 1), width, width, 3, step)
+            last = chain.conv(last, width, 4 * width, 1, 1, bent=False)
+            last, wide = chain.node("Relu", [chain.node("Add", [last, aside])]), 4 * width
+    pooled = chain.node("Flatten", [chain.node("GlobalAveragePool", [last])])
+    chain.node("MatMul", [pooled, chain.weight((wide, 1000), wide)], to="logits")
+    return chain.save(path, "x", ["n", 3, 224, 224], 1000)
+
+
+def transformer(path: Path, tokens: int = 128, layers: int = 12, width: int = 768, heads: int = 12) -> Path:
+    """Write an encoder of BERT-base's size with drawn weights: int64 ids to two logits."""
+    chain, split = _Drawn(), width // heads
+    ids = chain.weight((1000, width), 1)
+    last = chain.node("Add", [chain.node("Gather", [ids, "x"], axis=0), chain.weight((1, tokens, width), 1)])
+    shape = chain.whole([0, 0, heads, split])
+    for _ in range(layers):
+        parts = []
+        for turn in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]):
+            part = chain.node("MatMul", [last, chain.weight((width, width), width)])
+            parts.append(chain.node("Transpose", [chain.node("Reshape", [part, shape])], perm=turn))
+        scores = chain.node("MatMul", parts[:2])
+        scores = chain.node("Mul", [scores, chain.number(split**-0.5)])
+        seen = chain.node("MatMul", [chain.node("Softmax", [scores], axis=-1), parts[2]])
+        seen = chain.node("Transpose", [seen], perm=[0, 2, 1, 3])
+        seen = chain.node("Reshape", [seen, chain.whole([0, 0, width])])
+        seen = chain.node("MatMul", [seen, chain.weight((width, width), width)])
+        last = chain.normal(chain.node("Add", [last, seen]), width)
+        inner = chain.node("MatMul", [last, chain.weight((width, 4 * width), width)])
+        gate = chain.node("Sigmoid", [chain.node("Mul", [inner, chain.number(1.702)])])  # GELU, nearly
+        inner = chain.node("Mul", [inner, gate])
+        inner = chain.node("MatMul", [inner, chain.weight((4 * width, width), 4 * width)])
+        last = chain.normal(chain.node("Add", [last, inner]), width)
+    pooled = chain.node("ReduceMean", [last], axes=[1], keepdims=0)
+    chain.node("MatMul", [pooled, chain.weight((width, 2), 4)], to="logits")
+    return chain.save(path, "x", ["n", tokens], 2, onnx.TensorProto.INT64)
+
+
+class _Drawn:
+    """A graph that grows at its end, whose weights are drawn as they are asked for."""
+
+    def __init__(self, half: bool = False) -> None:
+        self.rng, self.nodes, self.weights = np.random.default_rng(0), [], []
+        self.dtype = np.float16 if half else np.float32
+
+    def node(self, operator: str, inputs: list[str], to: str = "", **attributes: Any) -> str:
+        to = to or f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [to], **attributes))
+        return to
+
+    def hold(self, array: np.ndarray) -> str:
+        self.weights.append(numpy_helper.from_array(array, f"w{len(self.weights)}"))
+        return self.weights[-1].name
+
+    def weight(self, shape: tuple[int, ...], into: int, size: float = 1.0) -> str:
+        drawn = self.rng.standard_normal(shape, dtype=np.float32) * size * into**-0.5
+        return self.hold(drawn.astype(self.dtype))
+
+    def whole(self, values: list[int]) -> str:
+        return self.hold(np.array(values, dtype=np.int64))
+
+    def number(self, value: float) -> str:
+        return self.hold(np.array(value, dtype=self.dtype))
+
+    def conv(
+        self, last: str, into: int, out: int, size: int, stride: int, bent: bool = True
+    ) -> str:
+        weight = self.weight((out, into, size, size), into * size**2, 1.4 if bent else 0.7)
+        bias = self.hold(np.zeros(out, dtype=self.dtype))
+        made = self.node("Conv", [last, weight, bias], strides=[stride] * 2, pads=[size // 2] * 4)
+        return self.node("Relu", [made]) if bent else made
+
+    def normal(self, last: str, width: int) -> str:
+        scale, bias = (self.hold(np.full(width, v, dtype=self.dtype)) for v in (1.0, 0.0))
+        return self.node("LayerNormalization", [last, scale, bias], axis=-1)
+
+    def save(self, path: Path, name: str, shape: list[Any], columns: int, kind: int = 0) -> Path:
+        own = onnx.TensorProto.FLOAT16 if self.dtype == np.float16 else onnx.TensorProto.FLOAT
+        inputs, outputs = [_value(name, shape, kind or own)], [_value("logits", ["n", columns], own)]
+        graph = helper.make_graph(self.nodes, path.stem, inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, path)
+        return path
 
 
 def _value(name: str, shape: list[int | None], kind: int = onnx.TensorProto.FLOAT) -> onnx.ValueInfoProto:

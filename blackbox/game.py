@@ -227,19 +227,25 @@ class Game:
             return np.concatenate([self._over_background(mask[None], most) for mask in masks])
         step = max(1, most // count)
         chunks = [masks[start : start + step] for start in range(0, len(masks), step)]
-        means = [self._chunk(chunk) for chunk in chunks]
-        return means[0] if len(means) == 1 else np.concatenate(means)
+        means = self._played(chunks) if isinstance(self.fused, Fused) else map(self._filled, chunks)
+        return np.concatenate(list(means)) if len(chunks) > 1 else next(iter(means))
 
-    def _chunk(self, masks: np.ndarray) -> np.ndarray:
-        """Score what fits one run: in the model's graph where it offers that, else by filling rows."""
-        if isinstance(self.fused, Fused):
-            apart = len(self.background) > 1 and bool(self._outer(masks).any())
-            answer = self.fused(masks, apart)
-            if answer is not None and answer.apart is None:
-                return answer.scores
-            if answer is not None and answer.apart is not None:
-                return self._mean(masks, answer.apart.reshape(-1, answer.apart.shape[2]))
+    def _filled(self, masks: np.ndarray) -> np.ndarray:
+        """Score what fits one run by filling rows."""
         return self._mean(masks, self.score(self.fill(masks)))
+
+    def _played(self, chunks: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Score runs in the model's graph; one whose answer is no number is asked again by filled rows."""
+        assert isinstance(self.fused, Fused)
+        several = len(self.background) > 1
+        passes = [(masks, several and bool(self._outer(masks).any())) for masks in chunks]
+        for masks, answer in zip(chunks, self.fused(passes), strict=True):
+            if answer is None:
+                yield self._filled(masks)
+            elif answer.apart is None:
+                yield answer.scores
+            else:
+                yield self._mean(masks, answer.apart.reshape(-1, answer.apart.shape[2]))
 
     def _over_background(self, mask: np.ndarray, most: int) -> np.ndarray:
         count = len(self.background)

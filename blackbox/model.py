@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -122,16 +122,20 @@ class Hidden:
     floored: int
 
 
+Pass = tuple[np.ndarray, bool]
+"""Masks of one pass, Bool[np.ndarray, "n d"], and whether scores per background row are wanted."""
+
+
 @dataclass(frozen=True)
 class Hide:
     """A model's own way of hiding. how : one sentence for the record.
 
-    run : (Bool[np.ndarray, "n d"], whether scores per background row are wanted) -> Hidden, in one
-    pass; None where the rows have to be filled by NumPy instead, for the reason that ``how`` gives.
+    run : plays passes in their order and answers each; the next may begin before the last has been
+    answered. None where the rows have to be filled by NumPy instead, for the reason that ``how`` gives.
     """
 
     how: str
-    run: Callable[[np.ndarray, bool], Hidden] | None = None
+    run: Callable[[Sequence[Pass]], Sequence[Hidden]] | None = None
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -261,7 +262,7 @@ def test_on_a_device_every_pass_has_one_shape_and_the_padding_is_thrown_away():
     run, masks = game.fused.hide.run, RNG.random((10, 3)) < 0.5
     even = dataclasses.replace(run, even=4)
     for apart in (False, True):
-        a, b = run(masks, apart), even(masks, apart)
+        (a,), (b,) = run([(masks, apart)]), even([(masks, apart)])
         np.testing.assert_array_equal(a.scores, b.scores)
         assert a.apart is None or np.array_equal(a.apart, b.apart)
 
@@ -288,13 +289,14 @@ def test_a_confined_process_keeps_so_many_bytes_and_is_sent_the_rest_again(monke
     several = []
     for k in range(4):
         hiding = Hiding({"x": np.full(3, k, np.float32)}, {"x": np.arange(3)}, {"x": np.eye(3, dtype=np.float32)})
-        several.append(Played(tell, hiding, Readout(model.signature.answer, (0,), "raw", "logits")))
+        several.append(Played(tell, hiding, Readout(model.signature.answer, (0,), "raw", "logits"), 300.0))
         assert several[-1].begin()
     assert len(plays.runs) < 4
     masks = np.array([[True, False, True]])
     for k, played in enumerate(several):
-        expected = model.hide(played.hiding, played.readout).run(masks, False)
-        np.testing.assert_array_equal(played(masks, False).scores, expected.scores, err_msg=str(k))
+        (expected,) = model.hide(played.hiding, played.readout).run([(masks, False)])
+        (found,) = played([(masks, False)])
+        np.testing.assert_array_equal(found.scores, expected.scores, err_msg=str(k))
 
 
 def test_seven_rows_a_pass_give_what_all_at_once_give():
@@ -307,6 +309,55 @@ def test_seven_rows_a_pass_give_what_all_at_once_give():
     for other in found[1:]:
         np.testing.assert_allclose(found[0].values, other.values, atol=1e-6)
         assert found[0].rows == other.rows
+
+
+def test_several_passes_give_what_they_give_one_by_one_in_any_number_of_hands():
+    model = bb.open_model(MODELS / "toys" / "softmax.onnx", "cpu", {"fuse": True})
+    run = bb.api.case(model, [1.0, 0.5, -1.0], background=np.eye(3)).game([0, 1], "raw").fused.hide.run
+    passes = [(RNG.random((count, 3)) < 0.5, apart) for count, apart in ((5, True), (1, False), (8, True), (3, False))]
+    wanted = [run([each])[0] for each in passes]
+    sent, plays = [], Plays()
+
+    def tell(question, arrays):
+        sent.append(question["verb"])
+        return (plays.hide(model.hide, question, arrays), {}) if question["verb"] == "hide" else plays.play(question, arrays)
+
+    hiding = Hiding({"x": np.array([1.0, 0.5, -1.0], np.float32)}, {"x": np.arange(3)}, {"x": np.eye(3, dtype=np.float32)})
+    played = Played(tell, hiding, Readout(model.signature.answer, (0, 1), "raw", "logits"), 300.0)
+    assert played.begin()
+    played(passes[:1])  # how long a pass takes is known from now on
+    sent.clear()
+    for many in (run, dataclasses.replace(run, ahead=2), played):
+        for a, b in zip(many(passes), wanted, strict=True):
+            np.testing.assert_array_equal(a.scores, b.scores)
+            assert (a.finite, a.floored, a.apart is None) == (b.finite, b.floored, b.apart is None)
+            assert a.apart is None or np.array_equal(a.apart, b.apart)
+    assert sent == ["play"]  # the masks of all passes crossed at once
+
+
+def test_passes_cross_one_by_one_where_each_takes_a_large_part_of_the_deadline():
+    hiding = Hiding({"x": np.zeros(2)}, {"x": np.arange(2)}, {"x": np.zeros((1, 2))})
+    sent = []
+
+    def tell(question, arrays):
+        sent.append(len(question["passes"]))
+        time.sleep(0.01)
+        return {"floored": [0] * sent[-1], "finite": [True] * sent[-1]}, {"scores": np.zeros((len(arrays["masks"]), 1))}
+
+    played = Played(tell, hiding, Readout("y", (0,), "raw", "values"), 0.3, 1)
+    assert len(played([(np.ones((4, 2), bool), False)] * 5)) == 5
+    assert sent == [1] * 5
+
+
+def test_where_rows_may_run_out_passes_are_made_one_by_one():
+    model = bb.open_model(MODELS / "toys" / "softmax.onnx", "cpu", {"fuse": True, "batch_size": 3})
+    for most, expected in ((None, [4]), (30, [1] * 4)):
+        case = bb.api.case(model, [1.0, 0.5, -1.0], background=np.eye(3), ledger=Ledger(most=most))
+        game, seen = case.game(0, "raw"), []
+        run = game.fused.hide.run
+        game.fused.hide.__dict__["run"] = lambda passes, run=run, seen=seen: seen.append(len(passes)) or run(passes)
+        game(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], bool))
+        assert seen == expected
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +382,7 @@ def test_masks_cross_to_a_confined_process_and_only_scores_come_back(confined):
     played = game.fused.hide.run
     played.tell = lambda question, arrays: asked.append((question["verb"], sum(a.nbytes for a in arrays.values()))) or custody.ask(question, arrays)
     masks = RNG.random((300, 27)) < 0.5
-    first = played(masks, False).scores
+    first = played([(masks, False)])[0].scores
     assert asked == [("play", masks.nbytes)]
     np.testing.assert_allclose(first, bb.api.case(inside, rows[0], background=rows).game([0, 1], "raw")(masks), atol=1e-12)
 
@@ -340,23 +391,26 @@ def test_a_confined_process_that_was_replaced_is_sent_the_case_again(confined):
     rows = credit_rows(5)
     game = bb.api.case(confined, rows[0], background=rows).game(0, "raw")
     masks = RNG.random((9, 27)) < 0.5
-    before = game.fused.hide.run(masks, True)
+    (before,) = game.fused.hide.run([(masks, True)])
     confined.custody.child.watch.process.kill()
     with pytest.raises(bb.ModelError):
-        game.fused.hide.run(masks, True)
-    after = game.fused.hide.run(masks, True)
+        game.fused.hide.run([(masks, True)])
+    (after,) = game.fused.hide.run([(masks, True)])
     assert np.array_equal(before.scores, after.scores)
     assert np.array_equal(before.apart, after.apart)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [({}, {}), ({"floored": 0, "finite": True}, {"scores": np.zeros((3, 2))}), ({"floored": -1, "finite": True}, {"scores": np.zeros((4, 1))}),
-     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1), np.float32)}),
-     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1)), "more": np.zeros((4, 1))})],
+    [({}, {}), ({"floored": [0], "finite": [True]}, {"scores": np.zeros((3, 2))}),
+     ({"floored": [-1], "finite": [True]}, {"scores": np.zeros((4, 1))}),
+     ({"floored": [0], "finite": [True]}, {"scores": np.zeros((4, 1), np.float32)}),
+     ({"floored": [0, 0], "finite": [True, True]}, {"scores": np.zeros((4, 1))}),
+     ({"floored": 0, "finite": True}, {"scores": np.zeros((4, 1))}),
+     ({"floored": [0], "finite": [True]}, {"scores": np.zeros((4, 1)), "more": np.zeros((4, 1))})],
 )  # fmt: skip
 def test_what_is_no_score_is_not_taken_from_a_confined_process(answer):
     hiding = Hiding({"x": np.zeros(2)}, {"x": np.arange(2)}, {"x": np.zeros((1, 2))})
-    played = Played(lambda question, arrays: answer, hiding, Readout("y", (0,), "raw", "values"), 1)
+    played = Played(lambda question, arrays: answer, hiding, Readout("y", (0,), "raw", "values"), 300.0, 1)
     with pytest.raises(bb.ModelError, match="not trusted"):
-        played(np.ones((4, 2), bool), False)
+        played([(np.ones((4, 2), bool), False)])

@@ -39,12 +39,12 @@ def test_a_probe_stays_far_below_the_ceiling(tmp_path, monkeypatch):
 
     monkeypatch.setenv("BLACKBOX_CACHE", str(tmp_path))
     asked = []
-    monkeypatch.setattr(pace, "_fastest", lambda predict, x, sizes: asked.append(sizes) or sizes[0])
+    monkeypatch.setattr(pace, "_fastest", lambda predict, x, sizes, device: asked.append(sizes) or sizes[0])
     path = HERE.parent / "sample_models" / "digits" / "mlp.onnx"
     x = {"image": np.zeros(2**20, np.float64)}
     for memory in (None, 2**29):
         model = bb.open_model(path, "cpu")
         settings = pace.OnnxOptions(batch_size="probe", memory=memory)
-        pace.suited(model, x, settings)
+        pace.suited(model, model.rehearse, x, settings)
     assert max(asked[0]) * x["image"].nbytes <= pace.MOST_BYTES
     assert max(asked[1]) * x["image"].nbytes <= 2**29 // pace.SHARE

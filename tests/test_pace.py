@@ -31,6 +31,11 @@ def remembered(tmp_path, monkeypatch):
     return tmp_path / "cache" / "rows-per-run"
 
 
+def rehearsed(predict):
+    """Rows are laid out nowhere: every pass is a call."""
+    return lambda rows: lambda: predict(rows)
+
+
 def probing(**options):
     return bb.open_model(LINEAR, "cpu", {"batch_size": "probe", "threads": 1, **options})
 
@@ -51,12 +56,12 @@ def test_a_probe_tries_three_sizes_and_its_answer_is_remembered(remembered):
         tried.append(len(rows["x"]))
 
     x = {"x": np.ones(4, np.float32)}
-    found = pace.probed(predict, Limits(64), x, "cpu", {"model": "m"})
+    found = pace.probed(rehearsed(predict), Limits(64), x, "cpu", {"model": "m"})
     assert sorted(set(tried)) == [16, 64, 256]
     assert found.rows_per_run in (16, 64, 256)
     assert found.chosen == "by probe"
     tried.clear()
-    assert pace.probed(predict, Limits(64), x, "cpu", {"model": "m"}) == found
+    assert pace.probed(rehearsed(predict), Limits(64), x, "cpu", {"model": "m"}) == found
     assert tried == []
     assert len(list(remembered.iterdir())) == 1
 
@@ -68,7 +73,7 @@ def test_another_model_device_or_shape_is_another_question(other):
     for change in ({}, other):
         now = {**asked, **change}
         tried.clear()
-        pace.probed(lambda rows: tried.append(1), Limits(8), now["x"], now["device"], now["question"])
+        pace.probed(rehearsed(lambda rows: tried.append(1)), Limits(8), now["x"], now["device"], now["question"])
         assert tried
 
 
@@ -128,20 +133,34 @@ def test_a_size_that_the_model_fails_on_ends_the_search():
             raise ModelError("no memory")
 
     x = {"x": np.ones(4, np.float32)}
-    assert pace.probed(predict, Limits(64), x, "cpu", {}).rows_per_run == 16
+    assert pace.probed(rehearsed(predict), Limits(64), x, "cpu", {}).rows_per_run == 16
 
     def never(rows):
         raise ModelError("no")
 
-    found = pace.probed(never, Limits(64), x, "cpu", {"other": 1})
+    found = pace.probed(rehearsed(never), Limits(64), x, "cpu", {"other": 1})
     assert (found.rows_per_run, found.chosen) == (64, "by rule: the model failed on the probe's rows")
 
 
 def test_memory_bounds_the_sizes():
     x = {"x": np.zeros((3, 1024, 1024), np.float32)}
     assert max(pace._sizes(4, x, "cpu")) <= pace.MOST_BYTES // x["x"].nbytes + 1
-    assert pace._sizes(4, x, "cuda:0") == [4, 21]
+    assert pace._sizes(4, x, "cuda:0") == [16]
+    small = {"x": np.zeros((3, 224, 224), np.float32)}
+    assert pace._sizes(4, small, "cuda:0") == [16, 64, 256]
+    assert pace._sizes(4, {"x": np.zeros((16, 1024, 1024), np.float32)}, "cuda:0") == [4]
     assert pace.by_rule([Tensor("x", "float32", ("n", 3, "h", "w"))], x) == 4
+
+
+def test_on_a_gpu_larger_passes_are_tried_only_while_they_pay(monkeypatch):
+    rates = {16: 1.0, 64: 1.5, 256: 1.55, 1024: 9.0}
+    tried = []
+    monkeypatch.setattr(pace, "_rate", lambda run, size: tried.append(size) or rates[size])
+    x = {"x": np.zeros((3, 64, 64), np.float32)}
+    assert pace.probed(rehearsed(lambda rows: None), Limits(4), x, "cuda:0", {}).rows_per_run == 64
+    assert tried == [16, 64, 256]
+    tried.clear()
+    assert pace._fastest(rehearsed(lambda rows: None), x, [16, 64, 256, 1024], "cpu") == 1024
 
 
 def test_a_number_that_is_given_or_fixed_is_never_probed(remembered):

@@ -85,3 +85,11 @@ def test_auto_believes_the_session_and_not_the_list(starts_on):
     starts_on("CUDAExecutionProvider", "CPUExecutionProvider")
     assert runtime.start(LOADING, "auto")[1] == "cuda:0"
     assert runtime.start(LOADING, "cuda:1")[1] == "cuda:1"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_gpu_rounds_what_it_multiplies_only_when_asked(monkeypatch, asked):
+    seen, real = [], runtime.start
+    monkeypatch.setattr(runtime, "start", lambda loading, *more: seen.append(loading) or real(loading, *more))
+    bb.open_model(MODEL, "cpu", {"tf32": asked} if asked else None)
+    assert runtime._cuda(0, seen[0])[1]["use_tf32"] == int(asked)

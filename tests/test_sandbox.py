@@ -422,13 +422,13 @@ def test_a_case_is_laid_out_again_where_its_process_is_gone_or_dropped_it(monkey
     readout, masks = Readout(answer, (0,), "raw", "values"), np.eye(width, dtype=bool)
     first = model.hide(hiding(0), readout)
     assert first.how == "in the graph"
-    wanted = first.run(masks, True)
+    (wanted,) = first.run([(masks, True)])
     os.kill(pid_of(model), signal.SIGKILL)
     with pytest.raises(bb.ModelError, match="given up"):
-        first.run(masks, False)
-    other = model.hide(hiding(5), readout).run(masks, True)  # the first that the new process is sent
+        first.run([(masks, False)])
+    (other,) = model.hide(hiding(5), readout).run([(masks, True)])  # the first that the new process is sent
     assert not np.array_equal(other.scores, wanted.scores)
-    again = first.run(masks, True)
+    (again,) = first.run([(masks, True)])
     np.testing.assert_array_equal(again.scores, wanted.scores)
     np.testing.assert_array_equal(again.apart, wanted.apart)
 
@@ -464,5 +464,5 @@ def test_where_no_network_of_its_own_is_allowed_sockets_are_refused_and_the_reco
 def test_the_ceiling_holds_for_a_gpu_by_the_runtimes_own_setting():
     from blackbox_adapters.onnx import runtime
 
-    assert runtime._cuda(0, 2**30)[1]["gpu_mem_limit"] == 2**30
-    assert "gpu_mem_limit" not in runtime._cuda(0, None)[1]
+    assert runtime._cuda(0, runtime.Loading(b"", memory=2**30))[1]["gpu_mem_limit"] == 2**30
+    assert "gpu_mem_limit" not in runtime._cuda(0, runtime.Loading(b""))[1]

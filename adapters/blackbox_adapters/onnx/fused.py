@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from blackbox.errors import ModelError
-from blackbox.model import Hidden, Hide, Hiding, Limits, Readout
+from blackbox.model import Hidden, Hide, Hiding, Limits, Pass, Readout
 from blackbox_adapters.onnx import graph, runtime
 from blackbox_adapters.onnx.answer import Answer
 from blackbox_adapters.onnx.binding import Kept, placed
@@ -30,6 +33,9 @@ MOST_SESSIONS = 8
 
 MOST_MATRICES = 4
 """Matrices that are kept: a grid of patches is the same one for every picture."""
+
+AHEAD = 2
+"""Passes under way on a device at once: one computes while the other's masks and scores travel."""
 
 MOST_BYTES = 2**31 - 2**20
 """A graph in memory must stay below what the format can hold."""
@@ -109,9 +115,14 @@ class Fusing:
             ),
             f"the opset is below {OLDEST}": raised(self.proto) < OLDEST,
             "the features have too many cells": wide > MOST_SPREAD and not _in_order(layout),
-            "the graph is too large to be held twice": self.proto.ByteSize() > MOST_BYTES,
+            "the graph is too large to be held twice": self.size > MOST_BYTES,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the graph; counting a hundred million takes as long as several passes."""
+        return int(self.proto.ByteSize())
 
     def _is_tensor(self) -> bool:
         """The asked outputs are tensors of floats, class maps counting as the tables they are made from."""
@@ -146,6 +157,7 @@ class Playing:
     prefix: str
     floors: bool
     even: int = 1
+    ahead: int = 1
 
     @classmethod
     def of(
@@ -169,15 +181,23 @@ class Playing:
             if constant.value is not None:
                 stays[constant.tensor.name] = constant.value
         floors = (readout.kind, readout.scale) == ("probabilities", "log-probability")
-        return cls(Kept.of(session, stays, fusing.device), prefix, floors, even)
+        # under a ceiling of memory two passes at once might not fit where one does
+        ahead = 1 if fusing.device == "cpu" or fusing.settings.memory is not None else AHEAD
+        return cls(Kept.of(session, stays, fusing.device), prefix, floors, even, ahead)
 
-    def __call__(self, masks: np.ndarray, apart: bool) -> Hidden:
-        """Play masks in one pass.
+    def __call__(self, passes: Sequence[Pass]) -> list[Hidden]:
+        """Play passes; on a device the next one begins while scores of the last are on their way back.
 
         Raises
         ------
-        ModelError : the runtime failed on them.
+        ModelError : the runtime failed on one.
         """
+        if min(self.ahead, len(passes)) == 1:
+            return [self._play(*each) for each in passes]
+        with ThreadPoolExecutor(self.ahead) as hands:
+            return list(hands.map(lambda each: self._play(*each), passes))
+
+    def _play(self, masks: np.ndarray, apart: bool) -> Hidden:
         wanted = ["scores", "finite", *(["apart"] if apart else []), *(["floored"] if self.floors else [])]
         count, short = len(masks), -len(masks) % self.even
         if short:

@@ -58,10 +58,11 @@ class Inmate:
     model: OnnxModel | None = None
     confined: bool = False
     plays: Plays = field(default_factory=Plays)
+    rehearsed: Callable[[], object] | None = None
 
     def open(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
         """Open a model in place of the last one and describe it."""
-        self.model, self.plays = None, Plays()
+        self.model, self.plays, self.rehearsed = None, Plays(), None
         held = {**question["settings"]["constants"], **arrays}
         settings = OnnxOptions(**_tuples(question["settings"]) | {"constants": held})
         device = question["device"]
@@ -77,6 +78,18 @@ class Inmate:
     def predict(self, _: Mapping[str, Any], rows: Rows) -> Answer:
         """Run one forward pass."""
         return {}, self._opened().predict(rows)
+
+    def rehearse(self, _: Mapping[str, Any], rows: Rows) -> Answer:
+        """Keep rows where the model runs, so that passes over them can be timed."""
+        self.rehearsed = self._opened().rehearse({name: array.copy() for name, array in rows.items()})
+        return {}, {}
+
+    def repeat(self, _: Mapping[str, Any], rows: Rows) -> Answer:
+        """Make one pass over the rows that were kept."""
+        if self.rehearsed is None:
+            raise ModelError("No rows are kept.")
+        self.rehearsed()
+        return {}, {}
 
     def hide(self, question: Mapping[str, Any], arrays: Rows) -> Answer:
         """Keep an input and its background, whose masks are played from now on."""
@@ -103,6 +116,8 @@ def serve(channel: Channel, facts: dict[str, Any], deadline: float) -> None:
     verbs: dict[str, Callable[[Mapping[str, Any], Rows], Answer]] = {
         "open": inmate.open,
         "predict": inmate.predict,
+        "rehearse": inmate.rehearse,
+        "repeat": inmate.repeat,
         "hide": inmate.hide,
         "play": inmate.play,
     }

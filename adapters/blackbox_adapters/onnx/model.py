@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ from blackbox.model import Hide, Hiding, Identity, Limits, Readout, Rows, Signat
 from blackbox.settings import parse
 from blackbox_adapters.onnx import fused, graph, pace, runtime
 from blackbox_adapters.onnx.answer import Answer, choose
+from blackbox_adapters.onnx.binding import Kept
 from blackbox_adapters.onnx.custom_ops import Library, stage
 from blackbox_adapters.onnx.files import Files, Folder
 from blackbox_adapters.onnx.options import OnnxOptions
 from blackbox_adapters.onnx.redraw import redrawn
-from blackbox_adapters.onnx.running import run
+from blackbox_adapters.onnx.running import BFLOAT16, run
 from blackbox_adapters.onnx.scan import scan
 from blackbox_adapters.onnx.signature import Inputs, is_scalar, labelled, read_inputs, read_output
 from blackbox_adapters.onnx.traits import traits
@@ -64,9 +66,28 @@ class OnnxModel:
         """Return how masks are played: in the graph where that pays, else by rows filled outside."""
         return self.fusing.hide(hiding, readout, self.limits.rows_per_run)
 
+    def rehearse(self, rows: Rows) -> Callable[[], object]:
+        """Lay rows where the model runs and return what makes one pass over them, to be timed.
+
+        Where masks are played on a device, rows never travel there: passes are timed as they will be made.
+        """
+        if self.identity.device == "cpu" or BFLOAT16 in self.inputs.dtypes.values():
+            return partial(self.predict, rows)
+        count = len(next(iter(rows.values())))
+        held: dict[str, Any] = {each.tensor.name: each.fed(count) for each in self.inputs.constants}
+        kept = Kept.of(self.session, {**rows, **held}, self.identity.device)
+
+        def once() -> None:
+            try:
+                kept.run({}, self.answer.outputs)
+            except Exception as error:  # the runtime raises a family of its own exceptions
+                raise ModelError(f"The model failed on {count} rows: {runtime.reason(error)}") from None
+
+        return once
+
     def fit(self, x: Rows) -> OnnxModel:
         """Return the model with the rows per run that suit one input."""
-        limits = pace.suited(self, x, self.settings)
+        limits = pace.suited(self, self.rehearse, x, self.settings)
         return self if limits == self.limits else replace(self, limits=limits)
 
     def randomised(self, rng: np.random.Generator) -> OnnxModel | SandboxedModel:
@@ -147,8 +168,9 @@ def open_files(files: Files, device: str, settings: OnnxOptions, library: str | 
     if changed is not proto:
         content, weights = bytes(changed.SerializeToString()), {}
     loading = runtime.Loading(
-        tables or content, files.name, weights, settings.threads, library, settings.memory_bytes
-    )
+        tables or content, files.name, weights, settings.threads, library, settings.memory_bytes,
+        settings.tf32,
+    )  # fmt: skip
     session, used = runtime.start(loading, device, settings.allow_cpu)
     inputs = read_inputs(session, settings.constants)
     names = graph.class_names(proto, found["metadata"])

@@ -31,6 +31,8 @@ class OnnxOptions:
     constants : input name -> value (number, text, list or .npy file) that every pass gets; such inputs
         are not explained. Optional inputs stay out unless they are named here.
     allow_cpu : run on the CPU where the GPU that was asked for does not start, instead of failing.
+    tf32 : let a GPU multiply float32 with a mantissa of 10 bits (TensorFloat-32): faster, coarser, and
+        without effect on a CPU.
     fuse : hide features inside the graph, so that masks travel in and scores out; None = where it pays.
     sandbox : the file is parsed and run in a confined process; None = only where memory or deadline
         are set, which nothing else can enforce.
@@ -49,6 +51,7 @@ class OnnxOptions:
     threads: int | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     allow_cpu: bool = False
+    tf32: bool = False
     fuse: bool | None = None
     sandbox: bool | None = None
     memory: int | str | None = None

@@ -64,7 +64,7 @@ class Loading:
 
     content : the model. name : how to call it in an error. weights : content of every file of external
     data. threads : within one pass, None = one per core. library : a file of custom operators. memory :
-    bytes that the session may take on a GPU, None = no limit.
+    bytes that the session may take on a GPU, None = no limit. tf32 : a GPU may round what it multiplies.
     """
 
     content: bytes
@@ -73,6 +73,7 @@ class Loading:
     threads: int | None = None
     library: str | None = None
     memory: int | None = None
+    tf32: bool = False
 
 
 def start(loading: Loading, device: str, allow_cpu: bool = False) -> tuple[Any, str]:
@@ -93,7 +94,7 @@ def start(loading: Loading, device: str, allow_cpu: bool = False) -> tuple[Any, 
     compiled_in = CUDA in runtime.get_available_providers()
     if kind == "cpu" or (kind == "auto" and not compiled_in):
         return _session(runtime, loading, [CPU]), "cpu"
-    providers = [_cuda(number, loading.memory), CPU]
+    providers = [_cuda(number, loading), CPU]
     session = _session(runtime, loading, providers) if compiled_in else None
     if session is not None and session.get_providers()[0] == CUDA:
         return session, f"cuda:{number}"
@@ -125,11 +126,11 @@ def start_graph(graph: bytes, device: str) -> str:
     return start(Loading(graph), device)[1]
 
 
-def _cuda(number: int, memory: int | None) -> tuple[str, dict[str, Any]]:
+def _cuda(number: int, loading: Loading) -> tuple[str, dict[str, Any]]:
     # EXHAUSTIVE, the default, times convolution algorithms and may choose another one next time;
-    # TF32 would cut the mantissa to 10 bits
-    options = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
-    return CUDA, options | ({"gpu_mem_limit": memory} if memory is not None else {})
+    # TF32 cuts the mantissa to 10 bits, so it is off unless asked for
+    options = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": int(loading.tf32)}
+    return CUDA, options | ({"gpu_mem_limit": loading.memory} if loading.memory is not None else {})
 
 
 def _session(runtime: Any, loading: Loading, providers: list[Any]) -> Any:

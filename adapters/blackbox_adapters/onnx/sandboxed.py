@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ class Custody:
     settings: OnnxOptions
     child: custody.Child | None = field(default=None, repr=False)
     sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that loading or one talk may take."""
+        return bounds(self.settings.memory, self.settings.deadline).deadline
 
     def open(self, running: custody.Child | None = None) -> Face:
         """Start a process and let it open the file.
@@ -139,12 +145,19 @@ class SandboxedModel:
         """Return how masks are played: by the graph in there where that pays, else by rows from here."""
         if wasted := fused.wasted(self.custody.settings.fuse, self.identity.device):
             return Hide(wasted)
-        played = Played(self.custody.ask, hiding, readout)
+        played = Played(self.custody.ask, hiding, readout, self.custody.deadline)
         return Hide(played.how, played) if played.begin() else Hide(played.how)
+
+    def rehearse(self, rows: Rows) -> Callable[[], object]:
+        """Lay rows where the model runs and return what makes one pass over them, to be timed."""
+        if self.identity.device == "cpu":
+            return partial(self.predict, rows)
+        self.custody.ask({"verb": "rehearse"}, rows)
+        return partial(self.custody.ask, {"verb": "repeat"}, {})
 
     def fit(self, x: Rows) -> SandboxedModel:
         """Return the model with the rows per run that suit one input."""
-        limits = pace.suited(self, x, self.custody.settings)
+        limits = pace.suited(self, self.rehearse, x, self.custody.settings)
         return self if limits == self.limits else replace(self, limits=limits)
 
     def randomised(self, rng: np.random.Generator) -> SandboxedModel:
