@@ -12,9 +12,10 @@ from blackbox.backgrounds import Background
 from blackbox.errors import BlackboxError, RequestError
 from blackbox.explanation import Explanation
 from blackbox.features import Features
-from blackbox.game import Game, Memory, Tally, pack
+from blackbox.game import Game
+from blackbox.memory import Memory, Tally
 from blackbox.methods import Method
-from blackbox.model import Model, Rows
+from blackbox.model import Model, Readout, Rows
 from blackbox.score import Ledger, Score, Target, asked_names, choose_readout, forward, output_labels
 
 
@@ -60,19 +61,20 @@ class Case:
         """Names of the answer's columns; the input must have been asked about before."""
         return output_labels(self.model, self.answers[0].shape[1])
 
-    def game(self, target: Target, scale: str) -> Game:
-        """Ask the model for the input itself, once, and build the game about the target."""
+    def game(self, target: Target, scale: str, readout: Readout | None = None) -> Game:
+        """Ask the model for the input itself, once, and build the game about the target.
+
+        readout : what ``choose_readout`` makes of the target, where that is known.
+        """
         ledger = Ledger(above=self.ledger)
         tally = Tally()
         outputs = self._answer(ledger, tally)
-        readout = choose_readout(self.model, outputs, target, scale)
+        readout = readout or choose_readout(self.model, outputs, target, scale)
         score = Score(self.model, readout, ledger)
         asked = asked_names(self.model, readout, outputs.shape[1])
         memory = self.memories.setdefault((readout.indices, readout.scale), Memory())
         game = Game(score, self.x, self.features, self.background, memory, asked, tally)
-        (whole,) = pack(np.ones((1, game.d), dtype=bool))
-        memory.put(whole, score.read(outputs).mean(axis=0))
-        tally.seen.add(memory.index[whole])
+        game.told(True, score.mean(outputs))
         return game
 
     def _answer(self, ledger: Ledger, tally: Tally) -> np.ndarray:

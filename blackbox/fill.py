@@ -8,11 +8,73 @@ from functools import cached_property
 
 import numpy as np
 
-from blackbox.model import Hiding
+from blackbox.model import Hiding, Rows
 
 LARGE = 8192
 """Cells of a row beyond which it costs more to gather every mask's own input (0.7 ms for 3 x 224 x 224) than
 to fill game by game (0.1 ms); below, the Python per game is what costs."""
+
+
+NARROW = 256
+"""Cells of a row up to which filling a mask costs less than finding out which row it differs from."""
+
+
+WIDE = 2048
+"""Cells of all rows of a mask up to which filling them costs less than the Python of flipping one feature."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which cells of one input belong to which feature.
+
+    flat : Int[np.ndarray, "cells"], the feature of every cell in one line. few : Int[np.ndarray, "k"], the
+    same for the first of several equal stretches, such as the channels of a picture; None where every cell
+    is a feature of its own, in order.
+    """
+
+    flat: np.ndarray
+    few: np.ndarray | None
+    d: int
+
+    @classmethod
+    def of(cls, labels: np.ndarray, d: int) -> Places:
+        """Look for what repeats along the leading axis."""
+        flat = labels.ravel()
+        if np.array_equal(flat, np.arange(d)):
+            return cls(flat, None, d)
+        repeats = labels.ndim > 1 and bool((labels == labels[:1]).all())
+        return cls(flat, labels[0].ravel() if repeats else flat, d)
+
+    def kept(self, masks: np.ndarray) -> np.ndarray:
+        """Return Bool[np.ndarray, "n k"], True where a cell of the first stretch is kept."""
+        if self.few is None:
+            return masks
+        # the column after the last stands for label -1
+        padded = np.ones((len(masks), masks.shape[1] + 1), dtype=bool)
+        padded[:, :-1] = masks
+        return padded.take(self.few, axis=1)
+
+    @cached_property
+    def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        """All cells, feature after feature, and Int[np.ndarray, "d + 1"], where each feature's begin."""
+        cells = np.argsort(self.flat, kind="stable")
+        return cells, np.searchsorted(self.flat[cells], np.arange(self.d + 1))
+
+    def of_one(self, feature: int) -> np.ndarray:
+        """Return the cells of a feature."""
+        cells, ends = self.sorted
+        return cells[ends[feature] : ends[feature + 1]]
+
+    def of_each(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cells of n features, one after the other, and which of the n each belongs to."""
+        if self.few is None:
+            return features, np.arange(len(features))
+        cells, ends = self.sorted
+        starts = ends[features]
+        sizes = ends[features + 1] - starts
+        which = np.repeat(np.arange(len(features)), sizes)
+        offsets = starts - np.cumsum(sizes) + sizes
+        return cells[np.arange(len(which)) + offsets[which]], which
 
 
 @dataclass(frozen=True)
@@ -32,44 +94,60 @@ class Fill:
         ----------
         masks : Bool[np.ndarray, "n d"], True = kept. piece : which of the background rows.
         """
-        # 0 keeps a cell, -1 (all bits set) hides it; the column after the last stands for label -1
-        hidden = np.zeros((len(masks), self.d + 1), dtype=np.int8)
-        np.subtract(masks.view(np.int8), 1, out=hidden[:, :-1])
-        return {name: self._one(name, hidden, piece) for name in self.hiding.x}
+        return {name: self._one(name, masks, piece) for name in self.hiding.x}
 
-    def _one(self, name: str, hidden: np.ndarray, piece: slice) -> np.ndarray:
-        array, labels = self.hiding.x[name], self._labels[name]
-        cells = hidden[:, :-1] if labels is None else hidden.take(labels, axis=1)
+    def _one(self, name: str, masks: np.ndarray, piece: slice) -> np.ndarray:
+        array, kept = self.hiding.x[name], self.places[name].kept(masks)
+        stretches = array.size // max(1, kept.shape[1])
         if name not in self._bits:
-            kept = (cells == 0).reshape(len(cells), 1, *array.shape)
-            return np.where(kept, array, self.hiding.background[name][piece]).reshape(-1, *array.shape)
-        # x ^ ((x ^ background) & hidden): np.where's answer bit by bit, ten times faster without branches
-        x, differs = (bits[piece] for bits in self._bits[name])
-        filled = np.empty((len(cells), *x.shape), dtype=x.dtype)
-        filled[:] = cells[:, None]
-        flat = filled.reshape(len(cells), -1)
-        flat &= differs.reshape(-1)
-        flat ^= x.reshape(-1)
+            cells = np.tile(kept, stretches).reshape(len(kept), 1, *array.shape)
+            return np.where(cells, array, self.hiding.background[name][piece]).reshape(-1, *array.shape)
+        # background ^ ((x ^ background) & kept): np.where's answer bit by bit, ten times faster
+        hidden, differs = (bits[piece] for bits in self._bits[name])
+        bits = np.negative(kept.view(np.int8), dtype=hidden.dtype)
+        filled = np.repeat(bits[:, None], len(hidden) * stretches, axis=1).reshape(len(kept), -1)
+        filled &= differs.reshape(-1)
+        filled ^= hidden.reshape(-1)
         return filled.view(array.dtype).reshape(-1, *array.shape)
 
+    @property
+    def wide(self) -> bool:
+        """Whether it pays to copy the rows of a mask and flip one feature in them."""
+        return sum(array.size for array in self.hiding.background.values()) > WIDE
+
+    def flip(self, base: Rows, mask: np.ndarray, features: np.ndarray, out: Rows) -> None:
+        """Write the rows of masks that differ from another in one feature each.
+
+        Parameters
+        ----------
+        base : the rows of that other, Bool[np.ndarray, "d"]. features : Int[np.ndarray, "n"]. out : per
+            input name, room for n x B rows.
+        """
+        for name, rows in out.items():
+            hidden = self.hiding.background[name].reshape(len(base[name]), -1)
+            x, places = self.hiding.x[name].ravel(), self.places[name]
+            each = rows.reshape(len(features), *hidden.shape)
+            each[:] = base[name].reshape(hidden.shape)
+            for some, feature in zip(each, features.tolist(), strict=True):
+                cells = places.of_one(feature)
+                for row, other in zip(some, hidden, strict=True):
+                    row[cells] = (other if mask[feature] else x).take(cells)
+
     @cached_property
-    def _labels(self) -> dict[str, np.ndarray | None]:
-        """Per input the feature of every cell in one line; None where every cell is its own, in order."""
-        flat = {name: self.hiding.labels[name].ravel() for name in self.hiding.x}
-        return {name: None if np.array_equal(v, np.arange(self.d)) else v for name, v in flat.items()}
+    def places(self) -> dict[str, Places]:
+        """Which cells belong to which feature, per input name."""
+        return {name: Places.of(self.hiding.labels[name], self.d) for name in self.hiding.x}
 
     @cached_property
     def _bits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Per input of numbers: itself once per background row, and where the two differ, as bits."""
+        """Per input of numbers: the background rows, and where the input differs from them, as bits."""
         found = {}
         for name, array in self.hiding.x.items():
             if array.dtype.kind in "fiub":
                 word = np.dtype(f"i{array.dtype.itemsize}")
                 rows = np.ascontiguousarray(self.hiding.background[name])
                 rows = rows.reshape(len(rows), -1).view(word)
-                x = np.ascontiguousarray(array).reshape(1, -1).view(word)
-                x = x if len(rows) == 1 else np.tile(x, (len(rows), 1))
-                found[name] = (x, rows ^ x)
+                found[name] = (rows, rows ^ np.ascontiguousarray(array).reshape(1, -1).view(word))
         return found
 
 
@@ -77,15 +155,20 @@ class Fill:
 class FillMany:
     """The rows of many hidings in one go: inputs that share labels and have one background row each.
 
-    x, differs : per input name the inputs as bits, and where they differ from their background:
-    Int[np.ndarray, "games cells"]. like : the first input, for shapes and dtypes. labels : per input
-    name, None where every cell is a feature of its own, in order.
+    hidden, differs : per input name the backgrounds as bits, and where the inputs differ from them:
+    Int[np.ndarray, "games cells"]. like : the first input, for shapes and dtypes. places : per input
+    name, which cells belong to which feature.
     """
 
-    x: dict[str, np.ndarray]
+    hidden: dict[str, np.ndarray]
     differs: dict[str, np.ndarray]
     like: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray | None]
+    places: dict[str, Places]
+
+    @property
+    def wide(self) -> bool:
+        """Whether ``flipped`` pays."""
+        return sum(array.size for array in self.like.values()) > NARROW
 
     @classmethod
     def of(cls, fills: Sequence[Fill]) -> FillMany | None:
@@ -105,19 +188,42 @@ class FillMany:
             {name: np.concatenate([fill._bits[name][0] for fill in fills]) for name in names},
             {name: np.concatenate([fill._bits[name][1] for fill in fills]) for name in names},
             {name: np.asarray(first.hiding.x[name]) for name in names},
-            first._labels,
+            first.places,
         )
 
     def __call__(self, masks: np.ndarray, owners: np.ndarray) -> dict[str, np.ndarray]:
         """Return one row per mask. owners : Int[np.ndarray, "n"], the hiding that each mask belongs to."""
-        hidden = np.zeros((len(masks), masks.shape[1] + 1), dtype=np.int8)
-        np.subtract(masks.view(np.int8), 1, out=hidden[:, :-1])
-        rows = {}
-        for name, like in self.like.items():
-            labels = self.labels[name]
-            cells = hidden[:, :-1] if labels is None else hidden.take(labels, axis=1)
-            filled = self.differs[name].take(owners, axis=0)
-            filled &= cells
-            filled ^= self.x[name].take(owners, axis=0)
-            rows[name] = filled.view(like.dtype).reshape(-1, *like.shape)
-        return rows
+        return {name: self._shaped(name, self._one(name, masks, owners)) for name in self.like}
+
+    def flipped(
+        self, bases: np.ndarray, owners: np.ndarray, rows: np.ndarray, features: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return one row per mask, where masks differ from others in one feature each.
+
+        Parameters
+        ----------
+        bases : Bool[np.ndarray, "k d"], the others; owners : Int[np.ndarray, "k"], the hiding that each
+            belongs to. rows, features : Int[np.ndarray, "n"]: mask i is ``bases[rows[i]]`` with
+            ``features[i]`` flipped.
+        """
+        found = {}
+        for name in self.like:
+            filled = self._one(name, bases, owners).take(rows, axis=0)
+            cells, which = self.places[name].of_each(features)
+            width = filled.shape[1]  # places in flat arrays: NumPy takes half the time for one index
+            filled.reshape(-1)[which * width + cells] ^= self.differs[name].take(
+                owners[rows[which]] * width + cells
+            )
+            found[name] = self._shaped(name, filled)
+        return found
+
+    def _one(self, name: str, masks: np.ndarray, owners: np.ndarray) -> np.ndarray:
+        # as Fill does it, with a product: one pass less than with a mask of bits
+        filled, kept = self.differs[name].take(owners, axis=0), self.places[name].kept(masks)
+        filled.reshape(len(kept), -1, kept.shape[1])[:] *= kept[:, None]
+        filled ^= self.hidden[name].take(owners, axis=0)
+        return filled
+
+    def _shaped(self, name: str, filled: np.ndarray) -> np.ndarray:
+        like = self.like[name]
+        return filled.view(like.dtype).reshape(-1, *like.shape)

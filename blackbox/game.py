@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,51 +14,12 @@ from blackbox.explanation import Explanation, Outcome
 from blackbox.features import Features, picture_axes
 from blackbox.fill import Fill
 from blackbox.fused import FILLED, Fused, fused
+from blackbox.memory import Memory, Tally, pack, whole
 from blackbox.model import Hiding, Rows
 from blackbox.score import Score
 
 Masks = np.ndarray | Iterable[np.ndarray]
 """Bool[np.ndarray, "n d"], True = kept; or an iterable of such chunks."""
-
-
-@dataclass
-class Memory:
-    """What has been asked of one case: packed masks and their values, under a cap of bytes."""
-
-    most_bytes: int = 128 * 2**20
-    index: dict[bytes, int] = field(default_factory=dict, repr=False)
-    values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
-    apart: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
-    """Scores per background row, Float["B t"], of the masks that keep or hide at most one feature."""
-
-    def put(self, key: bytes, value: np.ndarray) -> None:
-        """Remember one mask's value, unless it is known or the memory is full."""
-        if key not in self.index:
-            self.put_many([key], value[None])
-
-    def put_many(self, keys: Sequence[bytes], values: np.ndarray) -> None:
-        """Remember new masks' values, as many as fit; the keys differ from each other and from known ones."""
-        # a dictionary entry with its bytes object costs about 120 bytes beside key and value
-        cost = 120 + len(keys[0]) + values[0].nbytes
-        place = len(self.index)
-        fits = min(len(keys), max(0, self.most_bytes // cost - place))
-        self._reserve(place + fits, values.shape[1])
-        self.index.update(zip(keys[:fits], range(place, place + fits), strict=True))
-        self.values[place : place + fits] = values[:fits]
-
-    def _reserve(self, count: int, width: int) -> None:
-        if count > len(self.values):
-            grown = np.empty((max(1024, 2 * count), width))
-            grown[: len(self.index)] = self.values[: len(self.index)] if len(self.index) else 0
-            self.values = grown
-
-
-@dataclass
-class Tally:
-    """Which remembered masks this play has already asked, and how many rows memory saved it."""
-
-    seen: set[int] = field(default_factory=set)
-    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +81,23 @@ class Game:
     def full(self) -> np.ndarray:
         """Return Float[np.ndarray, "t"], the score of the input itself."""
         return self._full.copy()
+
+    def told(self, full: bool, score: np.ndarray) -> None:
+        """Take Float["t"], the score of the whole input or of the fully hidden one, asked elsewhere.
+
+        It is remembered. The rows of the fully hidden one count as shared; those of the whole input are the
+        caller's to count.
+        """
+        key = whole(self.d) if full else np.packbits(~self.in_play).tobytes()
+        self.memory.put(key, score)
+        place = self.memory.index.get(key)
+        if place is not None:
+            score = self.memory.values[place]
+        if not full and place not in self.tally.seen:
+            self.tally.shared += len(self.background)
+        if place is not None:
+            self.tally.seen.add(place)
+        vars(self)["_full" if full else "_base"] = score
 
     def blend(
         self, weights: Iterable[np.ndarray], axes: tuple[int, ...] | None = None
@@ -289,9 +267,3 @@ class Game:
 def _narrow(values: np.ndarray, one: bool) -> np.ndarray:
     """Drop the last axis where one target was asked."""
     return np.array(values[:, 0] if one else values, dtype=float)
-
-
-def pack(masks: np.ndarray) -> list[bytes]:
-    """Turn boolean rows into hashable keys."""
-    packed = np.packbits(masks, axis=1)
-    return list(packed.view(f"V{packed.shape[1]}").ravel().tolist())

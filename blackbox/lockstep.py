@@ -17,10 +17,12 @@ from blackbox.errors import BlackboxError, BudgetSpent, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.files import written
 from blackbox.fill import FillMany
-from blackbox.game import Game, pack
+from blackbox.game import Game
 from blackbox.methods.sis import Begun, Sis
+from blackbox.model import Model, Readout
+from blackbox.numerics import links
 from blackbox.pool import Play, play_together
-from blackbox.score import Ledger, Target, forward
+from blackbox.score import Ledger, Target, choose_readout, forward
 from blackbox.searches.batched import WIDE
 from blackbox.searches.collection import Collection
 from blackbox.threshold import Quantile
@@ -28,7 +30,7 @@ from blackbox.watcher import Watcher
 
 TOGETHER = (64, 256)
 """Fewest and most inputs in lockstep. A round of a search costs the same Python for all of them, which is
-felt beside inputs so small that thousands of rows fit into a run; where few fit, records come sooner."""
+felt beside inputs so small that hundreds of rows fit into a run; where few fit, records come sooner."""
 
 QUESTION = "question.json"
 
@@ -45,9 +47,9 @@ class Question:
 
 
 def together(case: Case) -> int:
-    """Return how many inputs are searched in lockstep: as many as fill a run with 16 masks each."""
+    """Return how many inputs are searched in lockstep: as many as fill a run with one mask each."""
     least, most = TOGETHER
-    return min(most, max(least, case.model.limits.rows_per_run // (16 * len(case.background))))
+    return min(most, max(least, case.model.limits.rows_per_run // len(case.background)))
 
 
 def resolved(question: Question, cases: Sequence[Case]) -> Sis:
@@ -144,13 +146,44 @@ def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
         outputs = forward(model, rows, answer, question.ledger)
         for k, case in enumerate(unknown):
             case.answers.append(outputs[k * count : (k + 1) * count])
-    games = [case.game(question.target, question.scale or question.method.scale) for case in cases]
+    scale = question.scale or question.method.scale
+    readouts = choose_readouts(model, [case.answers[0] for case in cases], question.target, scale)
+    games = [case.game(question.target, scale, one) for case, one in zip(cases, readouts, strict=True)]
     # an input with everything hidden is its background, but for the cells that are never hidden
     hidden = forward(model, _nothing(games), answer, question.ledger)
     for k, game in enumerate(games):
-        (key,) = pack(~game.in_play[None])
-        game.memory.put(key, game.score.read(hidden[k * count : (k + 1) * count]).mean(axis=0))
+        game.told(False, game.score.mean(hidden[k * count : (k + 1) * count]))
     return games
+
+
+def choose_readouts(
+    model: Model, outputs: Sequence[np.ndarray], target: Target, scale: str
+) -> list[Readout | None]:
+    """Decide what to read for many inputs at once, as ``choose_readout`` does for each.
+
+    Parameters
+    ----------
+    outputs : Float[np.ndarray, "n c"] of equal shapes, one per input.
+
+    Returns
+    -------
+    One readout per input, None for inputs that have to be asked alone (embeddings are compared with
+    their own). Inputs that look alike and have one predicted class share theirs.
+    """
+    signature = model.signature
+    if signature.kind == links.EMBEDDING:
+        return [None] * len(outputs)
+    table = np.stack(outputs)
+    dtype = signature.output(signature.answer).dtype
+    kinds = links.detect_each(table, dtype) if signature.kind is None else np.zeros(len(table), dtype=bool)
+    best = table.mean(axis=1).argmax(axis=1) if target is None else np.zeros(len(table), dtype=np.int64)
+    known: dict[tuple[bool, int], Readout] = {}
+    found: list[Readout | None] = []
+    for key, one in zip(zip(kinds.tolist(), best.tolist(), strict=True), outputs, strict=True):
+        if key not in known:
+            known[key] = choose_readout(model, one, target, scale)
+        found.append(known[key])
+    return found
 
 
 def _nothing(games: Sequence[Game]) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ import numpy as np
 from blackbox.errors import RequestError, unknown
 from blackbox.explanation import Outcome
 from blackbox.features import picture_axes
-from blackbox.game import Game, pack
+from blackbox.game import Game
+from blackbox.memory import pack
 from blackbox.numerics.coalitions import every_coalition
 from blackbox.numerics.hierarchies import Tree, correlated, halved, inner, leaves, pruned
 

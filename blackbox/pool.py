@@ -58,7 +58,8 @@ class _Turn:
     """A play in progress: the masks it waits for, its results, and who has failed.
 
     columns : Int[np.ndarray, "G"], what every game reads; readings : their readouts but for it.
-    answered : Int[np.ndarray, "G"], masks scored so far.
+    answered : Int[np.ndarray, "G"], masks scored so far. base : the game, the mask and the rows that the
+    latest sweep of large rows started from: it goes on in the next pass.
     """
 
     play: Play
@@ -67,6 +68,7 @@ class _Turn:
     readings: set[Readout]
     answered: np.ndarray
     ask: Ask | None = None
+    base: tuple[int, np.ndarray, dict[str, np.ndarray]] | None = field(default=None, repr=False)
     results: list[Any] = field(default_factory=list)
     errors: dict[int, BlackboxError] = field(default_factory=dict)
 
@@ -101,9 +103,31 @@ class _Turn:
     def filled(self, ask: Ask) -> dict[str, np.ndarray]:
         """Turn masks into rows: together where the games allow it, else game by game."""
         if self.many is not None:
-            return self.many(ask.masks, ask.games)
-        parts = [self.play.games[number].fill(ask.masks[some]) for number, some in _by_game(ask)]
+            if ask.rows is None or ask.flips is None or not self.many.wide:
+                return self.many(ask.masks, ask.games)
+            new = np.ones(len(ask), dtype=bool)
+            np.not_equal(ask.rows[1:], ask.rows[:-1], out=new[1:])
+            return self.many.flipped(ask.given[ask.rows[new]], ask.games[new], np.cumsum(new) - 1, ask.flips)
+        games = self.play.games
+        if ask.rows is not None and all(games[number].fill.wide for number in set(ask.games.tolist())):
+            return self._flipped(ask)
+        parts = [games[number].fill(ask.masks[some]) for number, some in _by_game(ask)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _flipped(self, ask: Ask) -> dict[str, np.ndarray]:
+        """Write a sweep's rows game by game: every game's sweep has one mask to start from."""
+        assert ask.rows is not None
+        assert ask.flips is not None
+        count = len(self.play.games[0].background)
+        like = self.play.games[int(ask.games[0])].x
+        rows = {name: np.empty((len(ask) * count, *array.shape), array.dtype) for name, array in like.items()}
+        for number, some in _by_game(ask):
+            fill, mask = self.play.games[number].fill, ask.given[ask.rows[some.start]]
+            if self.base is None or self.base[0] != number or not np.array_equal(self.base[1], mask):
+                self.base = (number, mask, fill(mask[None]))
+            room = {name: array[some.start * count : some.stop * count] for name, array in rows.items()}
+            fill.flip(self.base[2], mask, ask.flips[some], room)
+        return rows
 
     def charge(self) -> None:
         """Write the rows into the ledgers of those who asked."""
@@ -155,7 +179,7 @@ def _one_by_one(turn: _Turn, ask: Ask, ledger: Ledger) -> np.ndarray:
     scores = np.full(len(ask.games), np.nan)
     for number, some in _by_game(ask):
         try:
-            scores[some] = _pooled([(turn, Ask(ask.masks[some], ask.games[some]))], ledger)[0]
+            scores[some] = _pooled([(turn, ask.some(some))], ledger)[0]
         except BudgetSpent:
             raise
         except BlackboxError as error:
@@ -175,10 +199,7 @@ def _pooled(asks: Sequence[tuple[_Turn, Ask]], ledger: Ledger) -> list[np.ndarra
     count = len(first.background)
     scores = [np.empty(len(ask.games)) for _, ask in asks]
     for pieces in _passes([len(ask.games) for _, ask in asks], first, count):
-        some = [
-            (asks[k][0], Ask(asks[k][1].masks[start:stop], asks[k][1].games[start:stop]))
-            for k, start, stop in pieces
-        ]
+        some = [(asks[k][0], asks[k][1].some(slice(start, stop))) for k, start, stop in pieces]
         parts = [turn.filled(ask) for turn, ask in some]
         rows = {n: np.concatenate([part[n] for part in parts]) for n in parts[0]} if parts[1:] else parts[0]
         outputs = forward(first.score.model, rows, first.score.readout.output, ledger)

@@ -18,7 +18,7 @@ from blackbox.clusters import Clustering, cluster
 from blackbox.errors import BlackboxError, RequestError
 from blackbox.explanation import Explanation
 from blackbox.features import Features, choose
-from blackbox.inputs import Dataset, conform
+from blackbox.inputs import Dataset, conform_each
 from blackbox.lockstep import Question, answers, resolved
 from blackbox.methods.sis import Sis
 from blackbox.model import Model, Rows, Source, open_model
@@ -192,15 +192,14 @@ def _cases(
     ledger: Ledger, count: int,
 ) -> Iterator[Case]:  # fmt: skip
     alike: dict[tuple[tuple[int, ...], ...], Case] = {}
-    for k in range(count):
-        one = {name: array[k] for name, array in rows.items()}
-        x = conform(model.signature, one.get("", one) if list(one) == [""] else one)
-        first = alike.get(tuple(array.shape for array in x.values()))
+    for x in conform_each(model.signature, rows.get("", rows) if list(rows) == [""] else rows, count):
+        shapes = tuple(array.shape for array in x.values())
+        first = alike.get(shapes)
         if first is None or callable(features) or callable(background):
             features = choose(x) if features is None else features  # the default depends on the shape alone
             hidden = background(x) if callable(background) else background
             first = api.case(model, x, features(x) if callable(features) else features, hidden, ledger)
-            alike[tuple(array.shape for array in x.values())] = first
+            alike[shapes] = first
             yield first
         else:  # what was checked against one input fits every input of its shape
             yield Case(model, x, first.features, first.background, ledger)

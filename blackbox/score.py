@@ -129,6 +129,11 @@ class Score:
         scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)
         return self._finite(scaled[:, list(readout.indices)])
 
+    def mean(self, outputs: np.ndarray) -> np.ndarray:
+        """Read the outputs of one mask and average them over its background rows: Float[np.ndarray, "t"]."""
+        scores = self.read(outputs)
+        return scores[0] if len(scores) == 1 else np.asarray(scores.mean(axis=0))
+
     def _finite(self, scaled: np.ndarray) -> np.ndarray:
         if not np.isfinite(scaled).all():
             raise ModelError(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from blackbox.case import Case
 from blackbox.errors import RequestError
 from blackbox.explanation import Explanation
-from blackbox.features import picture_axes
+from blackbox.features import Features, picture_axes
 from blackbox.numerics import set_distances
 from blackbox.reasons import show
+from blackbox.searches.steps import only
 from blackbox.settings import choice
 
 SMALL = 2048
@@ -83,25 +85,37 @@ def distances(kind: str, subsets: Sequence[Subset], cases: Sequence[Case]) -> np
 
 def _energy(subsets: Sequence[Subset], cases: Sequence[Case]) -> np.ndarray:
     """Every subset as the pixels that its features cover."""
-    pixels = [_pixels(subset, cases[subset.row]) for subset in subsets]
-    shape = pixels[0].shape
-    if any(mask.shape != shape for mask in pixels):
+    pixels = [
+        _pixels([subset.members for subset in group], features)
+        for features, group in _by_features(subsets, cases)
+    ]
+    shape = pixels[0].shape[1:]
+    if any(masks.shape[1:] != shape for masks in pixels):
         raise RequestError("The energy distance needs pictures of one size.")
+    masks = np.concatenate(pixels)
     if np.prod(shape) > SMALL:
-        return set_distances.energy_in_picture(np.array(pixels))
+        return set_distances.energy_in_picture(masks)
     positions = np.argwhere(np.ones(shape)).astype(float)
-    return set_distances.energy(np.array([mask.ravel() for mask in pixels]), positions)
+    return set_distances.energy(masks.reshape(len(masks), -1), positions)
 
 
-def _pixels(subset: Subset, case: Case) -> np.ndarray:
-    arrays = list(case.features.labels.values())
+def _by_features(subsets: Sequence[Subset], cases: Sequence[Case]) -> Iterator[tuple[Features, list[Subset]]]:
+    """Group neighbours in the list whose inputs share their features."""
+    for _, group in groupby(subsets, key=lambda subset: id(cases[subset.row].features)):
+        same = list(group)
+        yield cases[same[0].row].features, same
+
+
+def _pixels(members: Sequence[Sequence[int]], features: Features) -> np.ndarray:
+    """Return Bool[np.ndarray, "n height width"], the pixels that features cover."""
+    arrays = list(features.labels.values())
     axes = picture_axes(arrays[0].shape) if len(arrays) == 1 else None
     if axes is None:
         raise RequestError("The energy distance needs a model with one input, a picture; ask for jaccard.")
-    held = np.zeros(len(case.features) + 1, dtype=bool)  # label -1 is the last one
-    held[list(subset.members)] = True
-    inside = np.moveaxis(held[arrays[0]], axes, (0, 1))
-    return np.asarray(inside.reshape(*inside.shape[:2], -1).any(axis=2))
+    held = np.zeros((len(members), len(features) + 1), dtype=bool)  # label -1 is the last one
+    held[:, :-1] = only(members, len(features))
+    inside = np.moveaxis(held[:, arrays[0]], [axis + 1 for axis in axes], (1, 2))
+    return np.asarray(inside.reshape(*inside.shape[:3], -1).any(axis=3))
 
 
 def _jaccard(subsets: Sequence[Subset], cases: Sequence[Case]) -> np.ndarray:

@@ -8,7 +8,7 @@ from toys import MODELS, Counted, TwoInputs, l2norm, linear, total
 
 import blackbox as bb
 from blackbox.api import case
-from blackbox.game import Memory, pack
+from blackbox.memory import Memory, pack
 from blackbox.model import open_model
 from blackbox.numerics.coalitions import every_coalition
 from blackbox.score import Ledger

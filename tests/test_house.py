@@ -54,7 +54,7 @@ FLOORS = [
     ["displacements"],
     ["players", "owen"],
     ["game"],
-    ["fill", "fused"],
+    ["fill", "fused", "memory"],
     ["backgrounds"],
     ["features", "inputs"],
     ["probe"],

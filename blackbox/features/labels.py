@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,7 @@ class Features:
         Object[np.ndarray, "d"]
         """
         held = np.empty(len(self), dtype=object)
-        labels = np.concatenate([self.labels[name].ravel() for name in x])
-        if np.array_equal(labels, np.arange(len(self))):
+        if self._in_order == tuple(x):
             held[:] = [value for array in x.values() for value in array.ravel().tolist()]
             return held
         if not self.cells and all(array.dtype.kind == "f" for array in x.values()):
@@ -83,6 +83,12 @@ class Features:
         if len(self.labels) != 1:
             return None
         return feature_places(next(iter(self.labels.values())), len(self))
+
+    @cached_property
+    def _in_order(self) -> tuple[str, ...] | None:
+        """The inputs' names in the order of the labels, where every cell is a feature of its own."""
+        labels = np.concatenate([labels.ravel() for labels in self.labels.values()])
+        return tuple(self.labels) if np.array_equal(labels, np.arange(len(self))) else None
 
     def _means(self, x: Mapping[str, np.ndarray]) -> list[float]:
         """Mean of every feature's cells; large pictures have too many cells for lists."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +47,31 @@ def conform(signature: Signature, x: object) -> dict[str, np.ndarray]:
         name: _shaped(tensor, cast(f"Input {name!r}", tensor.dtype, given[name]))
         for name, tensor in tensors.items()
     }
+
+
+def conform_each(signature: Signature, x: object, count: int) -> Iterator[dict[str, np.ndarray]]:
+    """Make many inputs fit, each as ``conform`` does; arrays of numbers are cast as a whole.
+
+    Parameters
+    ----------
+    x : as ``conform`` takes it, with a leading axis of ``count`` inputs.
+
+    Raises
+    ------
+    RequestError : as ``conform``, when the input in question is reached.
+    """
+    tensors = {tensor.name: tensor for tensor in signature.inputs}
+    given: dict[str, Any] = dict(x) if isinstance(x, Mapping) else {_only(tensors): x}
+    ready: dict[str, np.ndarray] = {}
+    if given.keys() == tensors.keys():
+        with suppress(RequestError):  # told when the input that is to blame is reached
+            ready = {name: cast("", tensor.dtype, given[name]) for name, tensor in tensors.items()}
+    for k in range(count):
+        one = {name: array[k] for name, array in (ready or given).items()}
+        if ready:
+            yield {name: _shaped(tensors[name], array) for name, array in one.items()}
+        else:
+            yield conform(signature, one)
 
 
 def _only(tensors: Mapping[str, Tensor]) -> str:

@@ -186,8 +186,8 @@ class Sis:
             "threshold": begun.threshold,
             "subsets": found.subsets,
             "subset_scores": [c["score"] for c in certificates],
-            "removal_order": [[feature for feature, _ in stack] for stack in found.stacks],
-            "removal_scores": [[sign * score for _, score in stack] for stack in found.stacks],
+            "removal_order": [features for features, _ in found.stacks],
+            "removal_scores": [[sign * score for score in scores] for _, scores in found.stacks],
             "certificates": certificates,
             "size_lower_bound": certificates[0]["bound"] if certificates else None,
         }

@@ -10,11 +10,13 @@ VALUES = "values"
 DECISIONS = "decision values"
 EMBEDDING = "embedding"
 KINDS = (PROBABILITIES, LOGITS, VALUES, DECISIONS, EMBEDDING)
+TOLERANCE, TOLERANCES = 1e-3, {"bfloat16": 2**-8}
+"""How far from one probabilities may sum; with bfloat16's 8 bits one is known to 1 in 256."""
 LEAST = float(np.finfo(np.float32).tiny)
 SCALES = ("raw", "probability", "logit", "log-probability")
 
 
-def detect_kind(outputs: np.ndarray, tolerance: float = 1e-3) -> str:
+def detect_kind(outputs: np.ndarray, tolerance: float = TOLERANCE) -> str:
     """Name what rows of outputs look like.
 
     One column is ``values`` (a regression); several columns in [0, 1] that sum to one within the
@@ -26,8 +28,28 @@ def detect_kind(outputs: np.ndarray, tolerance: float = 1e-3) -> str:
     """
     if outputs.shape[1] < 2:
         return VALUES
-    inside = bool(np.all(outputs >= -1e-6) and np.all(outputs <= 1 + 1e-6))
-    return PROBABILITIES if inside and np.allclose(outputs.sum(1), 1, atol=tolerance) else LOGITS
+    return PROBABILITIES if _are_probabilities(outputs[None], tolerance)[0] else LOGITS
+
+
+def _are_probabilities(outputs: np.ndarray, tolerance: float) -> np.ndarray:
+    """Say of many tables, Float["k n c"], which hold rows in [0, 1] that sum to one: Bool["k"]."""
+    inside = ((outputs >= -1e-6) & (outputs <= 1 + 1e-6)).all(axis=(1, 2))
+    # np.isclose's relative part beside the tolerance
+    found = np.zeros(len(outputs), dtype=bool)
+    found[inside] = (np.abs(outputs[inside].sum(axis=2) - 1) <= tolerance + 1e-5).all(axis=1)
+    return found
+
+
+def detect_each(outputs: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    """Say which of many tables of outputs hold probabilities: Bool[np.ndarray, "k"].
+
+    Parameters
+    ----------
+    outputs : Float[np.ndarray, "k n c"]. dtype : of the output, as ``detect_named`` takes it.
+    """
+    if outputs.shape[2] < 2:
+        return np.zeros(len(outputs), dtype=bool)
+    return _are_probabilities(outputs, TOLERANCES.get(dtype, TOLERANCE))
 
 
 def detect_named(outputs: np.ndarray, name: str, dtype: str = "float32") -> str:
@@ -41,8 +63,7 @@ def detect_named(outputs: np.ndarray, name: str, dtype: str = "float32") -> str:
     >>> detect_named(np.array([[1.5, -0.5]]), "probabilities"), detect_named(np.array([[1.5, -0.5]]), "y")
     ('decision values', 'logits')
     """
-    # bfloat16 has 8 bits of mantissa: a probability is known to 1 in 256
-    kind = detect_kind(outputs, 2**-8 if dtype == "bfloat16" else 1e-3)
+    kind = detect_kind(outputs, TOLERANCES.get(dtype, TOLERANCE))
     return DECISIONS if kind == LOGITS and "prob" in name.casefold() else kind
 
 

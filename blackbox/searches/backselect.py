@@ -9,7 +9,7 @@ from blackbox.searches.steps import Found, Group, Search, Stack, sweep, table
 
 def back_select(
     group: Group, kept: np.ndarray, idle: np.ndarray | None = None, score: np.ndarray | None = None
-) -> Search[list[Stack]]:
+) -> Search[list[list[tuple[int, float]]]]:
     """Search the order in which features are given up: always the one whose loss leaves most score.
 
     Parameters
@@ -24,6 +24,14 @@ def back_select(
     Per game (feature, score after its removal) in the order of removal; ties give up the lowest
     position; empty when nothing is kept. Candidates: sum of the features left that are not idle.
     """
+    stacks = yield from removals(group, kept, idle, score)
+    return [list(zip(*stack, strict=True)) for stack in stacks]
+
+
+def removals(
+    group: Group, kept: np.ndarray, idle: np.ndarray | None = None, score: np.ndarray | None = None
+) -> Search[list[Stack]]:
+    """Search as ``back_select`` and return what it found as stacks."""
     kept = kept.copy()
     idle = np.zeros(kept.shape, dtype=bool) if idle is None else idle
     last = np.full(len(kept), np.nan) if score is None else np.array(score, dtype=float)
@@ -45,7 +53,7 @@ def back_select(
         kept[rows, best] = active[rows, best] = still[rows, best] = False
         fresh[rows] = ~idle[rows, best]  # without an idle feature every other loss is what it was
     return [
-        list(zip(some[:count], after[:count], strict=True))
+        (some[:count], after[:count])
         for some, after, count in zip(order.tolist(), left.tolist(), counts.tolist(), strict=True)
     ]
 
@@ -57,29 +65,33 @@ def _losses(group: Group, kept: np.ndarray, active: np.ndarray) -> Search[np.nda
     return table(active.shape, rows, features, scores)
 
 
-def find_sis(stack: Stack, threshold: float) -> list[int]:
+def find_sis(order: list[tuple[int, float]], threshold: float) -> list[int]:
     """Take features back, last removed first, until the rest of the order reaches the threshold.
 
     Raises
     ------
-    ValueError : the stack is empty.
+    ValueError : the order is empty.
     """
-    if not stack:
+    if not order:
         raise ValueError("BackSelect returned no order")
-    subset: list[int] = []
-    for feature, score in reversed(stack):
-        if score >= threshold:
-            break
-        subset.append(feature)
-    return subset
+    return taken_back(([feature for feature, _ in order], [score for _, score in order]), threshold)
+
+
+def taken_back(stack: Stack, threshold: float) -> list[int]:
+    """Return the end of a stack as ``find_sis`` does, the last removed first."""
+    features, scores = stack
+    for place in range(len(scores) - 1, -1, -1):
+        if scores[place] >= threshold:
+            return features[:place:-1]
+    return features[::-1]
 
 
 def by_back_select(
     group: Group, kept: np.ndarray, idle: np.ndarray, score: np.ndarray
 ) -> Search[list[Found]]:
     """Find subsets as published: 1 + n (n + 1) / 2 candidates for n features that are not idle."""
-    stacks = yield from back_select(group, kept, idle, score)
+    stacks = yield from removals(group, kept, idle, score)
     return [
-        Found(find_sis(stack, threshold), stack)
+        Found(taken_back(stack, threshold), stack)
         for stack, threshold in zip(stacks, group.threshold.tolist(), strict=True)
     ]

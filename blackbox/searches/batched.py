@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.searches.backselect import back_select, find_sis
-from blackbox.searches.steps import Found, Group, Search, Stack, in_chunks, table
+from blackbox.searches.backselect import removals, taken_back
+from blackbox.searches.steps import Ask, Found, Group, Search, Stack, in_chunks, sweep, table
 
 LAST = 32
 """From here on single steps: BackSelect inside the last 32 costs 528 candidates."""
@@ -55,9 +55,12 @@ def by_batches(
         stuck[going[~some]] = blocks.side[going[~some]] == 1
         going = np.sort(np.concatenate([going[some], blocks.finer(going[~some])]))
     # where no single feature could go, the rest is irreducible already
-    inner = yield from back_select(group, kept & ~stuck[:, None])
+    inner = yield from removals(group, kept & ~stuck[:, None])
     return [
-        Found(find_sis(few, threshold) if few else np.flatnonzero(rest).tolist(), stack + few)
+        Found(
+            taken_back(few, threshold) if few[0] else np.flatnonzero(rest).tolist(),
+            (stack[0] + few[0], stack[1] + few[1]),
+        )
         for few, rest, stack, threshold in zip(
             inner, kept, _stacks(removed, len(kept)), group.threshold.tolist(), strict=True
         )
@@ -128,25 +131,40 @@ def _round(
 ) -> Search[tuple[np.ndarray, np.ndarray]]:
     """Ask which blocks are least missed; return those that can go together, and the score without them."""
     number, counts = blocks.number[going], blocks.counts[going]
-    scores = yield from _without_each(group, kept, number, counts)
+    if (blocks.side[going] == 1).all():
+        scores = yield from _without_each_feature(group, kept)
+    else:
+        scores = yield from _without_each(group, kept, number, counts)
     order = np.argsort(-scores, axis=1, kind="stable")
-    rank = np.argsort(order, axis=1)
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(order.shape[1])[None], axis=1)
     # most blocks first, then half as many, down to one
     most = np.maximum(1, np.ceil(share * counts)).astype(np.int64)
     tries = most[:, None] >> np.arange(int(most.max()).bit_length())
     rows, halved = np.nonzero(tries)
     place = np.take_along_axis(rank, number, axis=1)
 
-    def without(start: int, stop: int) -> np.ndarray:
-        some, ends = rows[start:stop], tries[rows[start:stop], halved[start:stop]]
-        return np.asarray(kept[some] & (place[some] >= ends[:, None]))
+    games = group.numbers[rows]
 
-    flat = yield from in_chunks(group, rows, kept.shape[1], without)
+    def without(start: int, stop: int) -> Ask:
+        some, ends = rows[start:stop], tries[rows[start:stop], halved[start:stop]]
+        return Ask(kept[some] & (place[some] >= ends[:, None]), games[start:stop])
+
+    flat = yield from in_chunks(len(rows), kept.shape[1], without)
     together = table(tries.shape, rows, halved, flat)
     passing = together >= group.threshold[:, None]
     each, first = np.arange(len(going)), passing.argmax(axis=1)
     ends = np.where(passing.any(axis=1), tries[each, first], 0)
     return rank < ends[:, None], together[each, first]
+
+
+def _without_each_feature(group: Group, kept: np.ndarray) -> Search[np.ndarray]:
+    """Score every game's features without each that is kept: Float["k most"], -inf past the last."""
+    rows, features = np.nonzero(kept)
+    scores = yield from sweep(group, kept, rows, features)
+    counts = kept.sum(axis=1)
+    starts = np.cumsum(counts) - counts
+    return table((len(kept), int(counts.max())), rows, np.arange(len(rows)) - starts[rows], scores)
 
 
 def _without_each(
@@ -158,13 +176,15 @@ def _without_each(
     owner, features = np.nonzero(kept)
     mask = starts[owner] + number[owner, features]  # which candidate hides this feature
 
-    def without(start: int, stop: int) -> np.ndarray:
+    games = group.numbers[rows]
+
+    def without(start: int, stop: int) -> Ask:
         masks = kept[rows[start:stop]]
         inside = slice(None) if stop - start == len(rows) else (mask >= start) & (mask < stop)
         masks[mask[inside] - start, features[inside]] = False
-        return masks
+        return Ask(masks, games[start:stop])
 
-    scores = yield from in_chunks(group, rows, kept.shape[1], without)
+    scores = yield from in_chunks(len(rows), kept.shape[1], without)
     return table((len(kept), int(counts.max())), rows, np.arange(len(rows)) - starts[rows], scores)
 
 
@@ -181,8 +201,12 @@ def _give_up(
 
 def _stacks(removed: list[tuple[np.ndarray, np.ndarray, np.ndarray]], count: int) -> list[Stack]:
     """Sort what all rounds gave up by game: the order of removal of each."""
-    stacks: list[Stack] = [[] for _ in range(count)]
-    for games, features, scores in removed:
-        for game, feature, score in zip(games.tolist(), features.tolist(), scores.tolist(), strict=True):
-            stacks[game].append((feature, score))
-    return stacks
+    if not removed:
+        return [([], []) for _ in range(count)]
+    games, features, scores = (np.concatenate(part) for part in zip(*removed, strict=True))
+    order = np.argsort(games, kind="stable")
+    ends = np.cumsum(np.bincount(games, minlength=count)).tolist()
+    features, scores = features[order].tolist(), scores[order].tolist()
+    return [
+        (features[start:end], scores[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]

@@ -110,7 +110,7 @@ def _ended(number: int, game: tuple[Collection, np.ndarray], meter: Meter) -> Co
     members = np.flatnonzero(mask & active).tolist()
     if len(members) < active.sum():
         found.subsets.append(members)
-        found.stacks.append([])
+        found.stacks.append(([], []))
         found.certificates.append(Certificate(score, None, None, 1, len(members) == 1))
     elif not found.subsets and np.isinf(meter.left[number]):
         return spent
@@ -164,7 +164,7 @@ def _one(
         found = yield from how(group, active)
         # only scores that contradict themselves leave nothing: all active features together suffice
         return [
-            one or Found(np.flatnonzero(features).tolist(), [])
+            one or Found(np.flatnonzero(features).tolist(), ([], []))
             for one, features in zip(found, active, strict=True)
         ]
     first = yield from _auto(wanted, group, available, idle, score)

@@ -45,7 +45,7 @@ def _added(members: list[int], scores: list[float], threshold: float) -> Found |
     if not scores or scores[-1] < threshold:
         return None
     # without the first member nothing is left, whose score this search never asks
-    stack = list(zip(members[:0:-1], scores[-2::-1], strict=True))
+    stack = members[:0:-1], scores[-2::-1]
     return Found(members, stack, bound=min(2, len(members)))
 
 
@@ -82,7 +82,7 @@ def by_leave_one_out(group: Group, kept: np.ndarray) -> Search[list[Found | None
     lost = yield from sweep(group, kept, rows, features)
     order = np.argsort(-table(kept.shape, rows, features, -lost), axis=1, kind="stable")
     members = yield from ranked(group, order, kept.sum(axis=1))
-    return [None if some is None else Found(some, []) for some in members]
+    return [None if some is None else Found(some, ([], [])) for some in members]
 
 
 def prune(group: Group, members: list[list[int]], d: int) -> Search[list[tuple[list[int], list[float]]]]:

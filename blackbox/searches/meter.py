@@ -56,7 +56,7 @@ class Meter:
         if not open_ones.any():
             return np.full(len(open_ones), -np.inf)
         try:
-            scores = yield ask if whole else Ask(ask.masks[open_ones], ask.games[open_ones])
+            scores = yield ask if whole else ask.some(np.flatnonzero(open_ones))
         except BudgetSpent as spent:
             playing = np.flatnonzero(~self.group.out)
             self.spent |= dict.fromkeys(playing.tolist(), spent)
@@ -81,8 +81,8 @@ class Meter:
 
     def _note(self, ask: Ask, scores: np.ndarray) -> None:
         rows = np.flatnonzero(scores >= self.group.threshold[ask.games])
-        sizes = ask.masks[rows].sum(axis=1)
-        order = rows[np.lexsort((sizes, ask.games[rows]))]
-        games, first = np.unique(ask.games[order], return_index=True)
-        for game, row in zip(games.tolist(), order[first].tolist(), strict=True):
-            self.seen[game] = (ask.masks[row].copy(), float(scores[row]))
+        masks = ask.some(rows).masks
+        order = np.lexsort((masks.sum(axis=1), ask.games[rows]))
+        games, first = np.unique(ask.games[rows][order], return_index=True)
+        for game, place in zip(games.tolist(), order[first].tolist(), strict=True):
+            self.seen[game] = (masks[place].copy(), float(scores[rows[place]]))

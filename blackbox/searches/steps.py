@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -13,10 +14,36 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ask:
-    """Masks to be scored: Bool[np.ndarray, "n d"], and the game that each belongs to, ascending."""
+    """Masks to be scored, and the game that each belongs to.
 
-    masks: np.ndarray
+    given : Bool[np.ndarray, "n d"], the masks. games : Int[np.ndarray, "n"], ascending. In a sweep most
+    masks differ in one feature from another: then ``given`` holds Bool["k d"] of those, and mask i is
+    ``given[rows[i]]`` with feature ``flips[i]`` flipped; rows ascend.
+    """
+
+    given: np.ndarray
     games: np.ndarray
+    rows: np.ndarray | None = None
+    flips: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.games)
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """Return Bool[np.ndarray, "n d"], every mask for itself."""
+        if self.rows is None or self.flips is None:
+            return self.given
+        some: np.ndarray = self.given[self.rows]
+        # one feature per row: its place in the flattened masks
+        some.reshape(-1)[self.flips + np.arange(0, some.size, some.shape[1])] ^= True
+        return some
+
+    def some(self, which: slice | np.ndarray) -> Ask:
+        """Return the masks at these positions, which ascend."""
+        if self.rows is None or self.flips is None:
+            return Ask(self.given[which], self.games[which])
+        return Ask(self.given, self.games[which], self.rows[which], self.flips[which])
 
 
 Search = Generator[Ask, np.ndarray, T]
@@ -24,8 +51,9 @@ Search = Generator[Ask, np.ndarray, T]
 
 A game that has ended early (its budget is spent, its model failed) is answered with -inf from then on."""
 
-Stack = list[tuple[int, float]]
-"""(feature, score after its removal), in the order of removal."""
+Stack = tuple[list[int], list[float]]
+"""Features in the order of their removal, and the score after each: two lists, since many inputs have so many
+removals that an object for each is felt."""
 
 CELLS = 2**22
 """Booleans in one chunk of masks (4 MiB): candidates stream, so memory does not grow with d squared."""
@@ -84,26 +112,20 @@ def sweep(group: Group, masks: np.ndarray, rows: np.ndarray, features: np.ndarra
     -------
     Float[np.ndarray, "n"]
     """
-    d = masks.shape[1]
+    games = group.numbers[rows]
 
-    def flipped(start: int, stop: int) -> np.ndarray:
-        some: np.ndarray = masks[rows[start:stop]]
-        # one feature per row: its place in the flattened masks
-        some.reshape(-1)[features[start:stop] + np.arange(0, len(some) * d, d)] ^= True
-        return some
+    def flipped(start: int, stop: int) -> Ask:
+        return Ask(masks, games[start:stop], rows[start:stop], features[start:stop])
 
-    return (yield from in_chunks(group, rows, d, flipped))
+    return (yield from in_chunks(len(rows), masks.shape[1], flipped))
 
 
-def in_chunks(
-    group: Group, rows: np.ndarray, d: int, make: Callable[[int, int], np.ndarray]
-) -> Search[np.ndarray]:
-    """Score masks that are made a few mebibytes at a time.
+def in_chunks(count: int, d: int, make: Callable[[int, int], Ask]) -> Search[np.ndarray]:
+    """Score masks a few mebibytes at a time.
 
     Parameters
     ----------
-    rows : Int[np.ndarray, "n"], which game of the group every mask belongs to. make : from, to ->
-        these masks.
+    count : how many there are. make : from, to -> these masks.
 
     Returns
     -------
@@ -111,9 +133,8 @@ def in_chunks(
     """
     step = max(1, CELLS // d)
     scores: list[np.ndarray] = []
-    for start in range(0, len(rows), step):
-        stop = min(start + step, len(rows))
-        part = yield Ask(make(start, stop), group.numbers[rows[start:stop]])
+    for start in range(0, count, step):
+        part = yield make(start, min(start + step, count))
         scores.append(part)
     return np.concatenate(scores) if len(scores) != 1 else scores[0]
 
