@@ -37,7 +37,7 @@ def test_the_sample_plans_are_read(plan):
 
 
 def test_the_top_level_keys_are_the_documented_ones(load):
-    keys = ["model", "data", "background", "features", "targets", "methods", "checks", "reasons", "seed",
+    keys = ["model", "data", "background", "features", "targets", "methods", "checks", "probe", "reasons", "seed",
             "budget", "privacy", "outputs"]  # fmt: skip
     assert list(type(load()).model_fields) == keys
 
