@@ -143,7 +143,7 @@ Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
 
 
 def _total(value: Any) -> Any:
-    return {"total": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+    return {"total": value} if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
 
 
 class Plan(_Strict):
@@ -247,7 +247,7 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
-        raise RequestError(f"{source}: {sentence(Plan, error.errors()[0])}") from None
+        raise RequestError(f"{source}: {sentence(Plan, error.errors())}") from None
     plan.parsed_methods()
     plan.parsed_checks()
     _refuse_contradictions(plan)

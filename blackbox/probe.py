@@ -138,6 +138,7 @@ def said(seen: Mapping[str, Any]) -> list[tuple[str, str]]:
     if still is not None:
         flat = f"{100 * still:.0f}% of the rows do not answer to a nudge of a thousandth"
         flat += ": a tree ensemble, rounding or saturation; derivatives say nothing" if still > 0.5 else ""
+        flat = flat if still else "no: every row answers to a nudge of a thousandth"
     return [
         ("asked about", f"{seen['asked_about']}; {seen['rows']:,} forward rows"),
         ("output looks like", seen["kind"]),
@@ -155,7 +156,7 @@ def _moved(share: float) -> str:
 
 
 def _other(seen: Sequence[Any] | None) -> str:
-    return "not asked: only one device is there" if seen is None else f"{seen[1]}: {_moved(seen[0])}"
+    return "not asked: it ran on one device alone" if seen is None else f"{seen[1]}: {_moved(seen[0])}"
 
 
 def _scatter(share: float | None) -> str:

@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError:
         raise RequestError(f"{path} is no readable YAML: it is no text.") from None
     except (yaml.YAMLError, OSError, RecursionError) as error:
-        told = " ".join(str(error).split())
+        told = " ".join(str(error).split()).replace(' in "<unicode string>",', ",")
         raise RequestError(f"{path} is no readable YAML: {shortened(told)}.") from None
 
 

@@ -61,6 +61,18 @@ def test_methods_and_checks_may_be_names_or_names_with_settings(load):
     assert load(checks="{stability: {least: 0.5, gate: fail}}").parsed_checks()[0].least == 0.5
 
 
+def test_a_budget_may_be_one_number_however_it_is_written(load):
+    for said in ("1000", "1e3", "{total: 1000}", "'1000'"):
+        assert load(budget=said).budget.total == 1000
+    assert load(probe="no").probe is False
+
+
+def test_a_fault_of_the_yaml_is_told_with_its_line_and_nothing_of_the_machinery(load):
+    with pytest.raises(RequestError, match=r"line \d+, column") as told:
+        load(seed="012")
+    assert "unicode string" not in str(told.value)
+
+
 def test_targets_may_be_one_or_many_or_nobody(load):
     told = {"null": [None], "1": [1], "yes_sir": ["yes_sir"], "[0, b]": [0, "b"], "'1'": ["1"]}
     for said, wanted in told.items():
@@ -96,6 +108,11 @@ BAD = {
     "reasons of no method": ({"reasons": "{method: lime}"}, ["reasons", "lime", "occlusion"]),
     "no target": ({"targets": "[]"}, ["targets"]),
     "no named rows": ({"data": f"{{path: {ROWS}, rows: []}}"}, ["rows"]),
+    "a word of several": ({"model": "{path: a, batch_size: prob}"}, ["a whole number or 'rule' or 'probe'"]),
+    "a fraction": ({"targets": "1.5"}, ["targets", "a whole number, a text or a list"]),
+    "half a grid": ({"features": "{grid: [1]}"}, ["features.grid has no value number 2"]),
+    "a half budget": ({"budget": "1.5"}, ["budget.total", "a whole number"]),
+    "not a truth": ({"probe": "perhaps"}, ["probe", "true or false"]),
     "mean of nothing": ({"background": "{use: mean}"}, ["mean", "path"]),
 }
 
