@@ -14,6 +14,7 @@ from blackbox.errors import RequestError
 from blackbox.inputs import read_table
 from blackbox.inputs.condition import matching
 from blackbox.plan import load_plan
+from blackbox.yamls import read_yaml, write_yaml
 
 WHOLE = {"model": f"{{path: {LINEAR}}}", "data": f"{{path: {ROWS}}}", "background": f"{{path: {ROWS}}}",
          "methods": "[occlusion]", "checks": "[]"}  # fmt: skip
@@ -262,6 +263,20 @@ def test_a_number_that_yaml_reads_otherwise_is_refused(load, written):
     with pytest.raises(RequestError, match=NUMBERS[written]):
         load(targets=written)
     assert load(targets=f"'{written}'").target_list() == [written]
+
+
+def test_a_digest_that_begins_like_a_number_is_a_word(load, tmp_path):
+    digest = "1e8824874dda4e8a96a5a818ae3e990f" * 2
+    assert load(model=f"{{path: {LINEAR}, sha256: {digest}}}").model.sha256 == digest
+    with pytest.raises(RequestError, match="no readable YAML"):
+        load(seed="1" * 5000)
+
+
+@pytest.mark.parametrize("in_one_line", [True, False])
+def test_what_is_written_is_read_as_it_was(tmp_path, in_one_line):
+    told = {"words": ["1e3", "-2E5", "012", "1:30", "no", "0x1f", "1e8a", "2020-01-01", "~", ""], "numbers": [1e-3, 12, 1e300]}
+    (tmp_path / "a.yaml").write_text(write_yaml(told, in_one_line), encoding="utf-8")
+    assert read_yaml(tmp_path / "a.yaml") == told
 
 
 def test_an_exponent_without_a_point_is_a_number(load):

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from blackbox import api, study
 from blackbox.canonical import canonical
 from blackbox.case import Case
@@ -24,6 +22,7 @@ from blackbox.plan import Plan
 from blackbox.report import figures, pictures
 from blackbox.report.page import Told, render
 from blackbox.tally import STATUSES, Tally
+from blackbox.yamls import write_yaml
 
 MANIFEST = "manifest.json"
 SCHEMA = "blackbox.bundle/1"
@@ -158,8 +157,7 @@ def _write_reports(
     write_findings(inside / "findings.json", tally, general, found)
     write_junit(inside / "junit.xml", tally, found)
     write_sarif(inside / "findings.sarif", tally, found, model, sealing.tool)
-    text = yaml.safe_dump(dict(sealing.effective), sort_keys=False, allow_unicode=True)
-    (inside / "plan.yaml").write_text(text, encoding="utf-8")
+    (inside / "plan.yaml").write_text(write_yaml(dict(sealing.effective)), encoding="utf-8")
     told = Told(
         sealing.plan, sealing.materials, tally, tuple(general), sealing.rows, _pictures(sealing, tally),
         sealing.tool, sealing.runtime, sealing.device, sealing.rows_per_run,
