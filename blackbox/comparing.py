@@ -91,7 +91,8 @@ class Replay:
             told.append(f"... and {self.tied - 10:,} more near ties")
         verdict = "THE SAME" if self.same else "NOT THE SAME"
         played = f"{self.cases:,} of {self.total:,} cases played again with {self.rows:,} rows"
-        return [*told, f"{verdict}: {played}; values differ by {self.largest:.1e} of their range at the most"]
+        moved = f"differ by {self.largest:.1e} of their range at the most" if self.largest else "are equal"
+        return [*told, f"{verdict}: {played}; values {moved}"]
 
 
 def _told(word: str, one: Difference) -> str:

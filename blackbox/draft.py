@@ -53,9 +53,9 @@ def draft(
 
 def _quoted(value: object) -> str:
     """Write a value as YAML on one line, so that names such as ``no`` or ``012`` stay text."""
-    import yaml
+    from blackbox.yamls import write_yaml
 
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    text = write_yaml(value, in_one_line=True)
     return text.strip().removesuffix("...").strip()
 
 

@@ -38,7 +38,7 @@ def written(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())  # else the name may survive a power cut and the content not
         os.replace(temporary, path)
     except OSError as error:
-        raise _cannot(path, error) from None
+        raise cannot_write(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -57,13 +57,13 @@ def written_folder(path: Path) -> Iterator[Path]:
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise _cannot(path, error) from None
+        raise cannot_write(path, error) from None
     try:
         temporary.chmod(0o755)  # mkdtemp makes folders for their owner only
         yield temporary
         _swap(temporary, path)
     except OSError as error:
-        raise _cannot(path, error) from None
+        raise cannot_write(path, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -84,10 +84,11 @@ def check_folder(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise _cannot(path, error) from None
+        raise cannot_write(path, error) from None
 
 
-def _cannot(path: Path, error: OSError) -> RequestError:
+def cannot_write(path: Path, error: OSError) -> RequestError:
+    """Return the error for a place that cannot be written, in the system's own words."""
     return RequestError(f"{path} cannot be written: {error.strerror or error}.")
 
 
@@ -114,7 +115,7 @@ def put_in_place(made: Path, path: Path, aside: Path) -> None:
             os.replace(path, aside)
         os.replace(made, path)
     except OSError as error:
-        raise _cannot(path, error) from None
+        raise cannot_write(path, error) from None
     shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ from blackbox.examination import examine
 from blackbox.materials import Materials, gather
 from blackbox.plan import Plan
 from blackbox.score import Ledger, forward
+from blackbox.study import metered, probe_cost
 from blackbox.watcher import Watcher
 
 PROBE_SECONDS = 0.3
@@ -47,10 +48,10 @@ class Forecast:
 
     cases : with targets. methods, checks : name -> rows per case, None where it is not known; for ``sis``
     without a budget the rows of two subsets; ``reasons`` as if every decision were adverse. once : rows of
-    the checks before the cases, and of selecting whom to compare with. budget : rows that each case may
-    spend. case_seconds : measured on the first case, as far as a short budget of rows went. rows_per_run :
-    by rule. probed : rows spent on finding out. memory : bytes of one process, as measured after that, with
-    room for remembered masks. disk : bytes of the bundle.
+    the probe and the checks before the cases, and of selecting whom to compare with. budget : rows that
+    each case may spend. case_seconds : measured on the first case, as far as a short budget of rows went.
+    rows_per_run : by rule. probed : rows spent on finding out. memory : bytes of one process, as measured
+    after that, with room for remembered masks. disk : bytes of the bundle.
     """
 
     cases: int
@@ -127,7 +128,8 @@ def forecast(plan: Plan, folder: Path) -> Forecast:
     d, background, played = question.d, question.background, plan.parsed_checks()
     checks = {check.name: costs.per_case(check, asked, d, background) for check in played}
     positions = len(materials.positions(plan.data))
-    once = materials.asked + sum(costs.once(check, positions, d, background) for check in played)
+    once = materials.asked + probe_cost(plan, materials.model, positions)
+    once += sum(costs.once(check, positions, d, background) for check in played)
     if materials.rule is not None and materials.rule.population is not None:
         compared = replace(question, background=len(materials.rule.population.background))
         asked["reasons"] = rows_of(materials.rule.method, compared)
@@ -158,7 +160,7 @@ def _pilot(plan: Plan, materials: Materials, most: int) -> tuple[float, int]:
     seconds of a whole case, and the rows spent on finding out. most : rows of a case at the most.
     """
     speed, spent = _speed(materials)
-    if _metered(materials):
+    if metered(materials.model):
         return most / speed, spent
     allowed = min(most, int(speed * PILOT_SECONDS) + 1)
     begun = time.perf_counter()
@@ -173,19 +175,15 @@ def _speed(materials: Materials) -> tuple[float, int]:
     """Time passes over rows of the data and return rows per second, and how many rows that took."""
     ledger, model = Ledger(), materials.model
     most, have = model.limits.rows_per_run, len(materials.data)
-    if _metered(materials):
+    costly = metered(model)
+    if costly:
         most = min(most, FEW)
     batch = {name: array[np.arange(most) % have] for name, array in materials.data.rows.items()}
     forward(model, batch, model.signature.answer, ledger)
     begun, before = time.perf_counter(), ledger.rows
-    while ledger.rows == before or (not _metered(materials) and time.perf_counter() - begun < PROBE_SECONDS):
+    while ledger.rows == before or (not costly and time.perf_counter() - begun < PROBE_SECONDS):
         forward(model, batch, model.signature.answer, ledger)
     return (ledger.rows - before) / (time.perf_counter() - begun), ledger.rows
-
-
-def _metered(materials: Materials) -> bool:
-    """A model that keeps an account, as endpoints do, may charge for every row: only a few are asked."""
-    return hasattr(materials.model, "account")
 
 
 def _derivatives(_: Any, asked: Question) -> int:

@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    StrictBool,
     StrictInt,
     StrictStr,
     ValidationError,
@@ -142,11 +143,14 @@ Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
 
 
 def _total(value: Any) -> Any:
-    return {"total": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+    return {"total": value} if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
 
 
 class Plan(_Strict):
-    """A whole audit, as it stands in ``audit.yaml``."""
+    """A whole audit, as it stands in ``audit.yaml``.
+
+    probe : ask the model beforehand how far its answers repeat, scatter and move, and record it.
+    """
 
     model: ModelPart
     data: DataPart
@@ -157,6 +161,7 @@ class Plan(_Strict):
     ) = None
     methods: Named = Field(default={"occlusion": {}, "kernelshap": {}, "sis": {}}, min_length=1)
     checks: Named = Field(default={key: {} for key in known_checks.DEFAULT})
+    probe: StrictBool = True
     reasons: ReasonsPart | None = None
     seed: int = Field(default=0, ge=0)
     budget: Annotated[BudgetPart, BeforeValidator(_total)] = BudgetPart()
@@ -238,11 +243,11 @@ def as_plan(raw: Any, source: str = "The plan") -> Plan:
     if not isinstance(raw, Mapping):
         raise RequestError(f"{source} is no plan: it needs keys such as model, data and methods.")
     named = {str(key): value for key, value in raw.items()}
-    refuse_converted(named, "", ("methods", "checks", "model.allow_cpu", "model.sandbox"))
+    refuse_converted(named, "", ("methods", "checks", "probe", "model.allow_cpu", "model.sandbox"))
     try:
         plan = Plan.model_validate(named)
     except ValidationError as error:
-        raise RequestError(f"{source}: {sentence(Plan, error.errors()[0])}") from None
+        raise RequestError(f"{source}: {sentence(Plan, error.errors())}") from None
     plan.parsed_methods()
     plan.parsed_checks()
     _refuse_contradictions(plan)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,11 @@ from blackbox.numerics import links
 from blackbox.numerics.noise import FOUND, ecnoise
 from blackbox.score import Ledger, forward
 
-MOST_SECONDS = 1.0
-"""Time spent on each batch size at the most."""
-
 MOST_ROWS = 256
 """Rows that are asked for anything but speed."""
+
+TIMED_ROWS = 32
+"""Each batch size is timed over about so many rows, and over three passes at the least."""
 
 NOISY_ROWS = 4
 NOISE_STEPS = (1e-6, 1e-5, 1e-4)
@@ -28,9 +29,9 @@ NOISE_STEPS = (1e-6, 1e-5, 1e-4)
 
 @dataclass(frozen=True)
 class Probe:
-    """What was seen on some rows of one model.
+    """What was seen on some rows of one model; none of it is a clock reading, so a model that repeats its
+    answers gives the same probe again.
 
-    speeds : batch size -> rows per second (a clock reading: it differs from run to run).
     repeat : largest change of any output when the same rows are asked again. alone : when every row is
         asked by itself instead of among others. Both as a share of the largest output.
     kind : what the output looks like, ``probabilities``, ``logits`` or ``values``. still : share of rows
@@ -43,7 +44,6 @@ class Probe:
         largest output, and that device; None where there is only one. rows : forward rows spent.
     """
 
-    speeds: Mapping[int, float]
     repeat: float
     alone: float
     kind: str
@@ -75,30 +75,94 @@ def sample_rows(model: Model, count: int, rng: np.random.Generator) -> dict[str,
     return found
 
 
-def probe(model: Model, rows: Rows, other: Model | None = None) -> Probe:
+def probe(model: Model, rows: Rows, other: Model | None = None, ledger: Ledger | None = None) -> Probe:
     """Ask a model about the same rows in several ways.
 
     Parameters
     ----------
-    rows : at least one row per input name. other : the same model on another device.
+    rows : at least one row per input name. other : the same model on another device. ledger : counts the
+        rows too.
     """
-    ledger, answer = Ledger(), model.signature.output(model.signature.answer)
+    own, answer = Ledger(above=ledger), model.signature.output(model.signature.answer)
     some = {name: array[:MOST_ROWS] for name, array in rows.items()}
-    first = _ask(model, some, ledger)
+    first = _ask(model, some, own)
     size = float(np.abs(first).max()) or 1.0
-    again = _ask(model, some, ledger)
-    alone = np.concatenate([_ask(model, row, ledger) for row in _one_by_one(some)])
+    again = _ask(model, some, own)
+    alone = np.concatenate([_ask(model, row, own) for row in _one_by_one(some)])
     return Probe(
-        speeds=_speeds(model, rows, ledger),
         repeat=float(np.abs(again - first).max()) / size,
         alone=float(np.abs(alone - first).max()) / size,
         kind=model.signature.kind or links.detect_named(first, answer.name, answer.dtype),
-        still=_still(model, some, first, ledger),
-        noise=_noise(model, some, size, ledger),
-        homogeneous=_homogeneous(model, some, first, ledger),
-        elsewhere=None if other is None else _elsewhere(other, some, first / size, size),
-        rows=ledger.rows,
+        still=_still(model, some, first, own),
+        noise=_noise(model, some, size, own),
+        homogeneous=_homogeneous(model, some, first, own),
+        elsewhere=None if other is None else _elsewhere(other, some, first / size, size, own),
+        rows=own.rows,
     )
+
+
+def speeds(model: Model, rows: Rows, ledger: Ledger, most: int | None = None) -> dict[int, float]:
+    """Time passes of 1, 4, 16, ... rows, up to the model's limit or ``most``.
+
+    Returns
+    -------
+    batch size -> rows per second, by the fastest of the passes; a clock reading, which differs from run to
+    run. How many rows are spent does not.
+    """
+    have, found = len(next(iter(rows.values()))), {}
+    for size in _sizes(model, most):
+        batch = {name: array[np.arange(size) % have] for name, array in rows.items()}
+        _ask(model, batch, ledger)
+        found[size] = size / min(_seconds(model, batch, ledger) for _ in range(_turns(size)))
+    return found
+
+
+def cost(model: Model, count: int, devices: int = 1) -> int:
+    """Return the forward rows of a probe of ``count`` rows on so many devices, without speeds."""
+    some = min(count, MOST_ROWS)
+    if not _floats(model):
+        return (2 + devices) * some
+    lines = 9 * len(NOISE_STEPS) * min(NOISY_ROWS, some)
+    return (4 + devices) * some + 1 + lines
+
+
+def timing_cost(model: Model, most: int | None = None) -> int:
+    """Return the forward rows of ``speeds``."""
+    return sum(size * (1 + _turns(size)) for size in _sizes(model, most))
+
+
+def said(seen: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say in words what a probe saw, given as a mapping of its fields."""
+    still = seen["still"]
+    flat = "not asked: the inputs are no floating-point numbers"
+    if still is not None:
+        flat = f"{100 * still:.0f}% of the rows do not answer to a nudge of a thousandth"
+        flat += ": a tree ensemble, rounding or saturation; derivatives say nothing" if still > 0.5 else ""
+        flat = flat if still else "no: every row answers to a nudge of a thousandth"
+    return [
+        ("asked about", f"{seen['asked_about']}; {seen['rows']:,} forward rows"),
+        ("output looks like", seen["kind"]),
+        ("asked again", _moved(seen["repeat"])),
+        ("alone or in a batch", _moved(seen["alone"])),
+        ("on another device", _other(seen["elsewhere"])),
+        ("noise of rounding", _scatter(seen["noise"])),
+        ("flat", flat),
+        ("homogeneous", {True: "yes: f(2x) = 2 f(x)", False: "no", None: "not asked"}[seen["homogeneous"]]),
+    ]
+
+
+def _moved(share: float) -> str:
+    return "the same to the last bit" if share == 0 else f"differs by {share:.1g} of the largest output"
+
+
+def _other(seen: Sequence[Any] | None) -> str:
+    return "not asked: it ran on one device alone" if seen is None else f"{seen[1]}: {_moved(seen[0])}"
+
+
+def _scatter(share: float | None) -> str:
+    if share is None:
+        return "not told: no scatter apart from the curve itself, or no floating-point inputs"
+    return "none: the outputs do not move" if share == 0 else f"about {share:.1g} of the largest output"
 
 
 def _ask(model: Model, rows: Rows, ledger: Ledger) -> np.ndarray:
@@ -112,21 +176,22 @@ def _one_by_one(rows: Rows) -> list[dict[str, np.ndarray]]:
     return [*single, {name: array[count:] for name, array in rows.items()}] if rest else single
 
 
-def _speeds(model: Model, rows: Rows, ledger: Ledger) -> dict[int, float]:
-    """Time whole passes at sizes 1, 4, 16, ... up to the model's limit, each until a second is over."""
-    most = model.limits.rows_per_run
-    sizes = [most] if model.limits.fixed_batch else [4**k for k in range(8) if 4**k < most] + [most]
-    have = len(next(iter(rows.values())))
-    found = {}
-    for size in sizes:
-        batch = {name: array[np.arange(size) % have] for name, array in rows.items()}
-        _ask(model, batch, ledger)
-        begun, turns = time.perf_counter(), 0
-        while turns < 3 or (time.perf_counter() - begun < MOST_SECONDS / 10 and turns < 1000):
-            _ask(model, batch, ledger)
-            turns += 1
-        found[size] = turns * size / (time.perf_counter() - begun)
-    return found
+def _sizes(model: Model, most: int | None) -> list[int]:
+    limit = model.limits.rows_per_run
+    if model.limits.fixed_batch:
+        return [limit]
+    limit = limit if most is None else min(limit, most)
+    return [4**k for k in range(8) if 4**k < limit] + [limit]
+
+
+def _turns(size: int) -> int:
+    return max(3, TIMED_ROWS // size)
+
+
+def _seconds(model: Model, batch: Rows, ledger: Ledger) -> float:
+    begun = time.perf_counter()
+    _ask(model, batch, ledger)
+    return max(time.perf_counter() - begun, 1e-9)
 
 
 def _floats(model: Model) -> bool:
@@ -172,8 +237,10 @@ def _noise(model: Model, rows: Rows, size: float, ledger: Ledger) -> float | Non
     return float(np.median(found)) / size if found else None
 
 
-def _elsewhere(other: Model, rows: Rows, shares: np.ndarray, size: float) -> tuple[float, str]:
-    there = _ask(other, rows, Ledger())
+def _elsewhere(
+    other: Model, rows: Rows, shares: np.ndarray, size: float, ledger: Ledger
+) -> tuple[float, str]:
+    there = _ask(other, rows, ledger)
     return float(np.abs(there / size - shares).max()), other.identity.device
 
 

@@ -29,7 +29,7 @@ def replay(
     ----------
     folder : the bundle. model, data, background : where these files are now; None = as the plan says, from
         ``base``. base : None = where one stands, the model's folder or the data's, whichever holds all that
-        the plan names.
+        the plan names. What is not there is looked for, by its file name, beside these files.
         sample : so many cases, drawn with the plan's seed; None = all.
 
     Raises
@@ -39,11 +39,15 @@ def replay(
     """
     from blackbox.examination import examine
     from blackbox.materials import gather
+    from blackbox.plan_files import found_nearby
 
     watch = watcher or Watcher()
     manifest = _manifest(folder)
     plan = _plan(folder, model, data, background)
-    materials = gather(plan, base if base is not None else _base(plan), manifest["rows_per_run"])
+    inside = base if base is not None else _base(plan)
+    beside = [Path(str(path)).parent for path in (model, data, background) if path is not None]
+    plan = found_nearby(plan, inside, [inside, *beside])
+    materials = gather(plan, inside, manifest["rows_per_run"])
     found = Replay(total=manifest["cases"])
     _note_changes(found, manifest, materials)
     chosen = _chosen(manifest["cases"], sample, plan.seed)
@@ -106,6 +110,7 @@ def _note_changes(found: Replay, manifest: Mapping[str, Any], materials: Materia
     if was != now:
         found.model_changed = True
         found.changed.append(f"the model: SHA-256 {', '.join(was)} then, {', '.join(now)} now")
+    found.changed += _other_files(manifest, materials)
     pairs = {
         "the runtime": (manifest["runtime"], identity.runtime),
         "the device": (manifest["device"], identity.device),
@@ -113,6 +118,16 @@ def _note_changes(found: Replay, manifest: Mapping[str, Any], materials: Materia
         "rows per pass": (manifest["rows_per_run"], materials.model.limits.rows_per_run),
     }
     found.changed += [f"{what}: {a} then, {b} now" for what, (a, b) in pairs.items() if a != b]
+
+
+def _other_files(manifest: Mapping[str, Any], materials: Materials) -> list[str]:
+    """Name the other inputs that are not the audited ones; of data and background the plan holds digests."""
+    roles = sorted(set(manifest["inputs"]) & set(materials.digests) - {"model", "data", "background"})
+    then, now = (
+        {role: sorted(files[role].values()) for role in roles}
+        for files in (manifest["inputs"], materials.digests)
+    )
+    return [f"the {role} file: it is not the audited one" for role in roles if then[role] != now[role]]
 
 
 def _chosen(count: int, sample: int | None, seed: int) -> frozenset[int]:

@@ -50,10 +50,28 @@ def _refused(node: yaml.ScalarNode, read: object) -> None:
     )
 
 
-EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+# to the end: PyYAML asks for a match at the beginning only, and a digest may begin like a number
+EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+\Z")
 _Strict.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
 _Strict.add_constructor("tag:yaml.org,2002:int", _whole)
 _Strict.add_constructor("tag:yaml.org,2002:float", _decimal)
+
+
+class _Writer(yaml.SafeDumper):
+    """A safe dumper that puts in quotes what would be read as a number here, such as the name 1e3."""
+
+
+_Writer.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
+
+
+def write_yaml(value: Any, in_one_line: bool = False) -> str:
+    """Write plain values so that ``read_yaml`` reads the same."""
+    width = 10_000 if in_one_line else 80
+    written: str = yaml.dump(
+        value, Dumper=_Writer, allow_unicode=True, sort_keys=False, width=width,
+        default_flow_style=in_one_line,
+    )  # fmt: skip
+    return written
 
 
 def read_yaml(path: Path) -> Any:
@@ -67,8 +85,8 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Strict)  # a safe loader
     except UnicodeDecodeError:
         raise RequestError(f"{path} is no readable YAML: it is no text.") from None
-    except (yaml.YAMLError, OSError, RecursionError) as error:
-        told = " ".join(str(error).split())
+    except (yaml.YAMLError, OSError, RecursionError, ValueError) as error:
+        told = " ".join(str(error).split()).replace(' in "<unicode string>",', ",")
         raise RequestError(f"{path} is no readable YAML: {shortened(told)}.") from None
 
 

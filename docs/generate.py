@@ -66,7 +66,7 @@ def plan_pages() -> str:
     pages = ["# The plan", "", "Generated from the code by `python docs/generate.py`. `blackbox init` writes"]
     pages += ["a plan for your own model; `sample_models/*/audit.yaml` are worked examples. Paths are"]
     pages += ["relative to the plan; an unknown key is an error that names the nearest known one.", ""]
-    pages += _keys("plan", Plan)
+    pages += [" ".join((Plan.__doc__ or "").split()), "", *_keys("plan", Plan)]
     for name, field in Plan.model_fields.items():
         part = next((t for t in (field.annotation, *get_args(field.annotation)) if _is_part(t)), None)
         if part is not None:

@@ -17,6 +17,7 @@ from test_cli import LINEAR, MODELS, ROWS, plan, run
 import blackbox as bb
 from blackbox.campaign import Campaign, open_campaign
 from blackbox.campaign.journal import run_record
+from blackbox.campaign.lock import locked
 from blackbox.errors import EvidenceError, RequestError
 from blackbox.examination import examine as real
 from blackbox.plan import load_plan
@@ -91,6 +92,7 @@ def test_another_process_goes_on_and_plays_only_what_is_missing(opened, whole, t
     assert files(tmp_path / "out", RUN) == whole
     told = read(tmp_path / "out", "run.json")
     assert (told["interruptions"], len(told["attempts"]), told["processes"]) == (1, 2, 1)
+    assert told["attempts"][-1]["ended"] == told["ended"]
 
 
 def test_workers_change_nothing_but_run_json(tmp_path, monkeypatch):
@@ -225,6 +227,29 @@ def test_a_full_disk_while_playing_keeps_what_is_finished(opened, monkeypatch, w
     for shard in campaign.missing():
         campaign.play(shard)
     campaign.seal()
+    assert files(tmp_path / "out", RUN) == whole
+
+
+def test_a_full_disk_before_the_first_shard_is_told(opened, monkeypatch, whole, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("blackbox.campaign.lock.os.write", full)
+        locked(tmp_path / "lock").release()  # the number of the holder is for people only
+    for place in ("journal._note", "opening.manifest.write_manifest"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"blackbox.campaign.{place}", full)
+            with pytest.raises(RequestError, match=r"out\.partial cannot be written: No space left"):
+                opened()
+    campaign = opened()
+    for shard in campaign.missing():
+        campaign.play(shard)
+    with monkeypatch.context() as patched:
+        patched.setattr("blackbox.campaign.journal._note", full)
+        campaign.close()  # says nothing of its end, and lets go
+    again = opened()
+    again.seal()
     assert files(tmp_path / "out", RUN) == whole
 
 

@@ -14,6 +14,7 @@ from blackbox.errors import RequestError
 from blackbox.inputs import read_table
 from blackbox.inputs.condition import matching
 from blackbox.plan import load_plan
+from blackbox.yamls import read_yaml, write_yaml
 
 WHOLE = {"model": f"{{path: {LINEAR}}}", "data": f"{{path: {ROWS}}}", "background": f"{{path: {ROWS}}}",
          "methods": "[occlusion]", "checks": "[]"}  # fmt: skip
@@ -37,7 +38,7 @@ def test_the_sample_plans_are_read(plan):
 
 
 def test_the_top_level_keys_are_the_documented_ones(load):
-    keys = ["model", "data", "background", "features", "targets", "methods", "checks", "reasons", "seed",
+    keys = ["model", "data", "background", "features", "targets", "methods", "checks", "probe", "reasons", "seed",
             "budget", "privacy", "outputs"]  # fmt: skip
     assert list(type(load()).model_fields) == keys
 
@@ -59,6 +60,18 @@ def test_methods_and_checks_may_be_names_or_names_with_settings(load):
     method, scale = load(methods="{kernelshap: {budget: 64, scale: logit}}").parsed_methods()["kernelshap"]
     assert (method.budget, scale) == (64, "logit")
     assert load(checks="{stability: {least: 0.5, gate: fail}}").parsed_checks()[0].least == 0.5
+
+
+def test_a_budget_may_be_one_number_however_it_is_written(load):
+    for said in ("1000", "1e3", "{total: 1000}", "'1000'"):
+        assert load(budget=said).budget.total == 1000
+    assert load(probe="no").probe is False
+
+
+def test_a_fault_of_the_yaml_is_told_with_its_line_and_nothing_of_the_machinery(load):
+    with pytest.raises(RequestError, match=r"line \d+, column") as told:
+        load(seed="012")
+    assert "unicode string" not in str(told.value)
 
 
 def test_targets_may_be_one_or_many_or_nobody(load):
@@ -96,6 +109,11 @@ BAD = {
     "reasons of no method": ({"reasons": "{method: lime}"}, ["reasons", "lime", "occlusion"]),
     "no target": ({"targets": "[]"}, ["targets"]),
     "no named rows": ({"data": f"{{path: {ROWS}, rows: []}}"}, ["rows"]),
+    "a word of several": ({"model": "{path: a, batch_size: prob}"}, ["a whole number or 'rule' or 'probe'"]),
+    "a fraction": ({"targets": "1.5"}, ["targets", "a whole number, a text or a list"]),
+    "half a grid": ({"features": "{grid: [1]}"}, ["features.grid has no value number 2"]),
+    "a half budget": ({"budget": "1.5"}, ["budget.total", "a whole number"]),
+    "not a truth": ({"probe": "perhaps"}, ["probe", "true or false"]),
     "mean of nothing": ({"background": "{use: mean}"}, ["mean", "path"]),
 }
 
@@ -245,6 +263,20 @@ def test_a_number_that_yaml_reads_otherwise_is_refused(load, written):
     with pytest.raises(RequestError, match=NUMBERS[written]):
         load(targets=written)
     assert load(targets=f"'{written}'").target_list() == [written]
+
+
+def test_a_digest_that_begins_like_a_number_is_a_word(load, tmp_path):
+    digest = "1e8824874dda4e8a96a5a818ae3e990f" * 2
+    assert load(model=f"{{path: {LINEAR}, sha256: {digest}}}").model.sha256 == digest
+    with pytest.raises(RequestError, match="no readable YAML"):
+        load(seed="1" * 5000)
+
+
+@pytest.mark.parametrize("in_one_line", [True, False])
+def test_what_is_written_is_read_as_it_was(tmp_path, in_one_line):
+    told = {"words": ["1e3", "-2E5", "012", "1:30", "no", "0x1f", "1e8a", "2020-01-01", "~", ""], "numbers": [1e-3, 12, 1e300]}
+    (tmp_path / "a.yaml").write_text(write_yaml(told, in_one_line), encoding="utf-8")
+    assert read_yaml(tmp_path / "a.yaml") == told
 
 
 def test_an_exponent_without_a_point_is_a_number(load):

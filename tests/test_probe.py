@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 import blackbox as bb
 from blackbox.cli import cli
-from blackbox.probe import probe, sample_rows
+from blackbox.probe import cost, probe, sample_rows, speeds, timing_cost
+from blackbox.score import Ledger
 
 MODELS = Path(__file__).parent.parent / "sample_models"
 
@@ -87,20 +88,30 @@ def test_the_kinds_are_told_apart():
     assert look(lambda x: 3 * x).kind == "logits"
 
 
-def test_every_row_is_counted():
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_every_row_is_counted_and_foretold(n):
     counted = [0]
 
     def f(x):
         counted[0] += len(x)
         return x.sum(axis=1)
 
-    assert look(f).rows == counted[0]
+    assert look(f, n=n).rows == counted[0] == cost(summing(f), n)
+    ledger = Ledger()
+    speeds(summing(f), {"input": np.ones((n, 3), np.float32)}, ledger, 16)
+    assert ledger.rows == timing_cost(summing(f), 16) == 33 + 36 + 64
+
+
+def summing(f):
+    return bb.open_model(f, options={"shape": (3,), "batch_size": 64})
 
 
 def test_speeds_go_up_to_the_models_own_limit_and_keep_a_fixed_batch():
-    assert list(look(lambda x: x.sum(axis=1)).speeds) == [1, 4, 16, 64]
+    rows = {"input": np.ones((2, 3), np.float32)}
+    assert list(speeds(summing(lambda x: x.sum(axis=1)), rows, Ledger())) == [1, 4, 16, 64]
+    assert list(speeds(summing(lambda x: x.sum(axis=1)), rows, Ledger(), 20)) == [1, 4, 16, 20]
     fixed = bb.open_model(MODELS / "toys" / "fixed3.onnx")
-    assert list(probe(fixed, sample_rows(fixed, 5, np.random.default_rng(0))).speeds) == [3]
+    assert list(speeds(fixed, sample_rows(fixed, 5, np.random.default_rng(0)), Ledger())) == [3]
 
 
 def test_rows_that_cannot_be_drawn_must_be_given():

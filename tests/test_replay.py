@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import numpy_helper
 from test_cli import MODELS, run
 
@@ -173,6 +174,39 @@ def test_a_bundle_moves_to_another_place_with_its_files(bundle, tmp_path):
         bundle, tmp_path / "my-credit.onnx", tmp_path / "my-applicants.csv", tmp_path / "my-background.csv", sample=1
     )
     assert found.same
+
+
+@pytest.mark.parametrize("beside", ["model", "data"])
+def test_files_that_lie_elsewhere_are_found_by_their_names(bundle, tmp_path, beside):
+    plan = load_plan(bundle / "plan.yaml")
+    assert plan.reasons.codes == "codes.csv"
+    moved = {"path": "served/credit.onnx"}, {"path": "served\\applicants.csv"}
+    reasons = plan.reasons.background.model_copy(update={"path": "served/population.csv"})
+    plan = plan.model_copy(update={
+        "model": plan.model.model_copy(update=moved[0]), "data": plan.data.model_copy(update=moved[1]),
+        "background": plan.background.model_copy(update={"path": "served/background.csv"}),
+        "features": plan.features.model_copy(update={"labels": "served/columns.csv"}),
+        "reasons": plan.reasons.model_copy(update={"codes": "served/codes.csv", "background": reasons}),
+    })  # fmt: skip
+    (bundle / "plan.yaml").write_text(yaml.safe_dump(plan.model_dump(mode="json")))
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    manifest["files"]["plan.yaml"]["sha256"] = sha256(bundle / "plan.yaml")
+    (bundle / "manifest.json").write_bytes(canonical(manifest))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "d").mkdir()
+    shutil.copy(CREDIT / "credit.onnx", tmp_path / "m")
+    for path in CREDIT.glob("*.csv"):
+        shutil.copy(path, tmp_path / ("m" if beside == "model" and path.name != "applicants.csv" else "d"))
+    found = replay(bundle, tmp_path / "m" / "credit.onnx", tmp_path / "d" / "applicants.csv", sample=1)
+    assert found.same
+    assert found.changed == []
+    codes = next(tmp_path.glob("?/codes.csv"))
+    codes.write_text(codes.read_text() + "\n")
+    found = replay(bundle, tmp_path / "m" / "credit.onnx", tmp_path / "d" / "applicants.csv", sample=1)
+    assert found.changed == ["the codes file: it is not the audited one"]
+    codes.unlink()
+    with pytest.raises(RequestError, match=r"codes\.csv"):
+        replay(bundle, tmp_path / "m" / "credit.onnx", tmp_path / "d" / "applicants.csv", sample=1)
 
 
 def decision(**changed):

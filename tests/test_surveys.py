@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,10 +20,13 @@ from blackbox.checks import CHECKS, MODEL, Study, costs
 from blackbox.checks.manifold import shift
 from blackbox.errors import ModelError
 from blackbox.features import columns, grouped
+from blackbox.inputs import DataSpec, read_dataset
 from blackbox.materials import gather
 from blackbox.numerics.nearness import nearness
 from blackbox.plan import load_plan
+from blackbox.probe import sample_rows
 from blackbox.score import Ledger
+from blackbox_adapters.onnx.redraw import redrawn
 
 NAMES = ("age", "wealth", "mixed", "gap", "group", "other")
 
@@ -182,9 +186,53 @@ def test_what_randomisation_compares_is_what_is_lost_without_each_feature():
 
 def test_a_model_without_weights_is_not_tested_and_says_so(fresh):
     assert found("randomisation", about(honest, fresh[:60], fresh[60:])) == ["skipped"]
-    trees = bb.open_model(MODELS / "breast_cancer" / "forest.onnx")
-    with pytest.raises(ModelError, match="no weights that could be shuffled"):
-        trees.randomised(np.random.default_rng(0))
+    for toy in ("product", "l2norm"):
+        with pytest.raises(ModelError, match="no weights that could be shuffled"):
+            bb.open_model(MODELS / "toys" / f"{toy}.onnx", "cpu").randomised(np.random.default_rng(0))
+
+
+def test_trees_are_tested_by_what_their_leaves_answer():
+    forest = bb.open_model(MODELS / "breast_cancer" / "forest.onnx", "cpu")
+    table = read_dataset(MODELS / "breast_cancer" / "patients.csv", forest.signature, DataSpec(id="patient"))
+    lent = read_dataset(MODELS / "breast_cancer" / "background.csv", forest.signature)
+    asked = Study(forest, table.rows, Background(lent.rows), columns(table.row(0), table.columns))
+    assert found("randomisation", asked) == ["passed"]
+
+
+EXPORTS = sorted(path.stem for path in (Path(__file__).parent / "corpus" / "exports").glob("*.onnx"))
+
+
+@pytest.mark.parametrize("name", [name for name in EXPORTS if name not in ("sklearn-text", "sklearn-mixed-columns")])
+def test_every_exporters_learnt_numbers_are_shuffled_and_what_they_mean_stays(name):
+    model = bb.open_model(Path(__file__).parent / "corpus" / "exports" / f"{name}.onnx", "cpu")
+    rows = sample_rows(model, 50, np.random.default_rng(0))
+    answer = model.signature.answer
+    own, other = (np.asarray(m.predict(rows)[answer], float) for m in (model, model.randomised(np.random.default_rng(0))))
+    assert (own != other).mean() > 0.9
+    if own.ndim > 1 and np.allclose(own.sum(axis=1), 1):
+        np.testing.assert_allclose(other.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_leaves_change_places_whole_and_only_with_leaves_about_the_same_outputs(whole):
+    more = {"target_treeids": [0, 0, 0, 0, 1, 1], "target_nodeids": [1, 1, 2, 2, 1, 2]} if whole else {}
+    outputs = [0, 1, 0, 1, 2, 2]
+    key = {"target_ids": outputs} if whole else {"leaf_targetids": outputs}
+    values = numpy_helper.from_array(np.arange(6.0), "v")
+    weights = {"target_weights": np.arange(6.0)} if whole else {"leaf_weights": values}
+    node = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", **key, **weights, **more)
+    graph = helper.make_graph([node], "g", [], [])
+    seen = set()
+    for seed in range(20):
+        (mixed,) = redrawn(helper.make_model(graph), {}, seed).graph.node
+        (attribute,) = (a for a in mixed.attribute if a.name.endswith("_weights"))
+        found = numpy_helper.to_array(attribute.t).tolist() if attribute.HasField("t") else list(attribute.floats)
+        seen.add(tuple(found))
+    if whole:
+        assert seen == {(0, 1, 2, 3, *end) for end in ((4, 5), (5, 4))} | {(2, 3, 0, 1, *end) for end in ((4, 5), (5, 4))}
+    else:
+        assert len(seen) == 8  # each of three pairs as it was, or swapped
+        assert all({found[0], found[2]} == {0, 2} and {found[1], found[3]} == {1, 3} for found in seen)
 
 
 def test_a_redrawn_copy_holds_the_same_weights_in_another_order(tmp_path):

@@ -93,7 +93,7 @@ class Campaign:
             "records": counts.records, "explained": counts.explained, "rows": counts.rows,
             "calls": counts.calls, "features": sorted(counts.features),
             "bytes": path.stat().st_size, "sha256": sha256(path),
-            "clock": watch.read(),
+            "clock": watch.read() | ({"rows_per_second": counts.speeds} if counts.speeds else {}),
         }  # fmt: skip
         with written(self._path(shard, "json")) as temporary:
             temporary.write_text(json.dumps(receipt), encoding="utf-8")
@@ -163,10 +163,12 @@ class Campaign:
             )
 
     def _sealing(self, receipts: list[dict[str, Any]]) -> Sealing:
+        about = [json.loads(line) for line in self.records(self.shards[0])]
+        seen = [line["probe"] for line in about if "probe" in line]
         return Sealing(
             self.plan, self.manifest.plan, self.materials, self.manifest.inputs, self.manifest.tool,
             self.manifest.runtime, self.manifest.device, self.manifest.rows_per_run, self._whole,
-            [json.loads(line) for line in self.records(self.shards[0])],
+            [line for line in about if "probe" not in line], seen[0] if seen else None,
             sum(receipt["rows"] for receipt in receipts),
             sorted({names for receipt in receipts for names in receipt["features"]})[:2], self.baseline,
         )  # fmt: skip

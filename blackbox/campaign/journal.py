@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -46,8 +47,9 @@ def began(working: Path) -> None:
 
 def ended(working: Path) -> None:
     """Note that it let go of it in order; a process that was killed leaves no such line."""
-    if working.is_dir():
-        _note(working, {"event": "ended", "at": utc(time.time()), "pid": os.getpid()})
+    with suppress(OSError):  # the disk may be full, which is why it ends
+        if working.is_dir():
+            _note(working, {"event": "ended", "at": utc(time.time()), "pid": os.getpid()})
 
 
 def _note(working: Path, line: dict[str, Any]) -> None:
@@ -81,6 +83,8 @@ def run_record(working: Path, receipts: Sequence[dict[str, Any]]) -> dict[str, A
     tried = attempts(working)
     moments = [(receipt["clock"]["began"], receipt["clock"]["ended"]) for receipt in receipts]
     starts = [attempt["began"] for attempt in tried]
+    if tried:
+        tried[-1]["ended"] = now  # the one that seals
     pairs = [*moments, *pairwise(starts), *((start, now) for start in starts)]
     pairs += [(ended, now) for _, ended in moments]
     back = max([0.0, *((_seconds(a) - _seconds(b)) for a, b in pairs)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def locked(path: Path) -> Lock:
             )
         # whoever held it before may have deleted the folder since we opened the file
         if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
+            # the lock holds without the number, which only says who has it: a full disk may lack room for it
+            with suppress(OSError):
+                os.ftruncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
             return Lock(handle)
         os.close(handle)
         path.parent.mkdir(parents=True, exist_ok=True)

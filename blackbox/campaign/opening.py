@@ -12,6 +12,7 @@ from blackbox.campaign.places import empty, working_folder
 from blackbox.campaign.secret import privacy_of
 from blackbox.errors import RequestError
 from blackbox.evidence.bundle import check_target
+from blackbox.files import cannot_write
 from blackbox.materials import gather
 from blackbox.plan import Plan
 
@@ -35,18 +36,20 @@ def open_campaign(
     """
     check_target(target)
     working = working_folder(target)
-    existed = working.is_dir()
-    working.mkdir(exist_ok=True)
-    held = locked(working / "lock") if lock else None
+    existed, held = working.is_dir(), None
     try:
+        working.mkdir(exist_ok=True)
+        held = locked(working / "lock") if lock else None
         if fresh:
             empty(working)
         return _opened(plan, base, target, baseline, held)
-    except BaseException:
+    except BaseException as error:
         if held is not None:
             if not existed:
                 shutil.rmtree(working, ignore_errors=True)
             held.release()
+        if isinstance(error, OSError):
+            raise cannot_write(working, error) from None
         raise
 
 

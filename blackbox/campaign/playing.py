@@ -1,4 +1,4 @@
-"""What a shard consists of: the records of its cases, or the findings about the model."""
+"""What a shard consists of: the records of its cases, or the probe of the model and the findings about it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counts:
-    """A notebook of what a shard comes to."""
+    """A notebook of what a shard comes to. speeds : batch size -> rows per second, a clock reading."""
 
     records: int = 0
     explained: int = 0
     rows: int = 0
     calls: int = 0
+    speeds: dict[str, float] = field(default_factory=dict)
     features: set[str] = field(default_factory=set)
 
     def add(self, found: Examined) -> None:
@@ -59,6 +60,9 @@ def lines_of(campaign: Campaign, shard: Shard, watcher: Watcher, counts: Counts)
 def _survey(campaign: Campaign, watcher: Watcher, counts: Counts) -> Iterator[bytes]:
     ledger = Ledger(observer=watcher.rows)
     about = study.study_of(campaign.plan, campaign.materials, campaign.base, ledger)
+    if (seen := study.probed(campaign.plan, about)) is not None:
+        yield canonical({"probe": seen})
+    counts.speeds = {str(size): round(rate, 1) for size, rate in study.timed(campaign.plan, about).items()}
     for finding in study.surveyed(campaign.plan, about):
         counts.records += 1
         yield canonical(dataclasses.asdict(finding))

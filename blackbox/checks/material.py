@@ -85,11 +85,12 @@ class Randomisation:
     """The explanation changes when the model's weights do.
 
     Leave-one-feature-out effects f(x) - mean_b f(x with feature j of b) on the output that is largest at x,
-    of the model and of ``draws`` copies whose weights (floating-point tensors of two axes and more) are
-    shuffled within their tensor: the mean rank correlation over ``inputs`` inputs and the copies, at most
-    ``most``. Default 0.5: unrelated rankings scatter around 0, and an explanation that keeps half of its
-    order shows the data more than the model (Adebayo et al. 2018). ``rows`` : background rows that lend
-    values. Costs (1 + draws) x inputs x (d + 1) x rows.
+    of the model and of ``draws`` copies whose weights (floating-point tensors of two axes and more,
+    coefficients, and what the leaves of trees answer) are shuffled among themselves: the mean rank
+    correlation over ``inputs`` inputs and the copies, at most ``most``. Default 0.5: unrelated rankings
+    scatter around 0, and an explanation that keeps half of its order shows the data more than the model
+    (Adebayo et al. 2018). ``rows`` : background rows that lend values. Costs (1 + draws) x inputs x (d + 1)
+    x rows.
 
     References: Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim 2018, arXiv 1810.03292.
     """

@@ -65,7 +65,8 @@ def _file(model: str) -> bool:
 def _probe(model: Model, data: Path | None, other: Model | None) -> dict[str, Any]:
     from blackbox import seeds
     from blackbox.inputs import read_dataset
-    from blackbox.probe import probe, sample_rows
+    from blackbox.probe import probe, sample_rows, speeds
+    from blackbox.score import Ledger
 
     if data is None:
         rows, rule = sample_rows(model, 256, seeds.generator(0, "probe")), "256 standard normal rows"
@@ -73,7 +74,10 @@ def _probe(model: Model, data: Path | None, other: Model | None) -> dict[str, An
         read = read_dataset(data, model.signature)
         rows, rule = dict(read.rows), f"{len(read)} rows of {data.name}"
     model = fitted(model, {name: array[0] for name, array in rows.items()})
-    return {"asked_about": rule, **dataclasses.asdict(probe(model, rows, other))}
+    ledger = Ledger()
+    seen = dataclasses.asdict(probe(model, rows, other, ledger))
+    found = {"asked_about": rule, "speeds": speeds(model, rows, ledger), **seen}
+    return found | {"rows": ledger.rows}
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
@@ -149,45 +153,14 @@ def _show_probe(console: Console, seen: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from blackbox.probe import said
+
     top = max(seen["speeds"].values())
     speed = Table("rows a pass", "rows per second", "", title="Probe", box=box.SIMPLE_HEAD)
     for size, rate in seen["speeds"].items():
         speed.add_row(str(size), f"{rate:,.0f}", "█" * max(1, round(24 * rate / top)))
     console.print(speed)
     about = Table.grid(padding=(0, 2))
-    for key, value in _readings(seen):
+    for key, value in said(seen):
         about.add_row(f"[bold]{escape(key)}[/bold]", escape(value))
     console.print(about)
-
-
-def _readings(seen: dict[str, Any]) -> list[tuple[str, str]]:
-    """Say in words what the probe saw."""
-    still = seen["still"]
-    flat = "not asked: the inputs are no floating-point numbers"
-    if still is not None:
-        flat = f"{100 * still:.0f}% of the rows do not answer to a nudge of a thousandth"
-        flat += ": a tree ensemble, rounding or saturation; derivatives say nothing" if still > 0.5 else ""
-    return [
-        ("asked about", f"{seen['asked_about']}; {seen['rows']:,} forward rows"),
-        ("output looks like", seen["kind"]),
-        ("asked again", _moved(seen["repeat"])),
-        ("alone or in a batch", _moved(seen["alone"])),
-        ("on another device", _other(seen["elsewhere"])),
-        ("noise of rounding", _noise(seen["noise"])),
-        ("flat", flat),
-        ("homogeneous", {True: "yes: f(2x) = 2 f(x)", False: "no", None: "not asked"}[seen["homogeneous"]]),
-    ]
-
-
-def _other(seen: tuple[float, str] | None) -> str:
-    return "not asked: only one device is there" if seen is None else f"{seen[1]}: {_moved(seen[0])}"
-
-
-def _noise(share: float | None) -> str:
-    if share is None:
-        return "not told: no scatter apart from the curve itself, or no floating-point inputs"
-    return "none: the outputs do not move" if share == 0 else f"about {share:.1g} of the largest output"
-
-
-def _moved(share: float) -> str:
-    return "the same to the last bit" if share == 0 else f"differs by {share:.1g} of the largest output"

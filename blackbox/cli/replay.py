@@ -16,7 +16,8 @@ from blackbox.cli import terminal
 @click.option("--data", type=click.Path(path_type=Path), help="The data; default: where the plan says.")
 @click.option("--background", type=click.Path(path_type=Path), help="Its rows; default: where the plan says.")
 @click.option("--base", type=click.Path(path_type=Path),
-              help="Where the plan's paths start; default: here, else beside the model.")  # fmt: skip
+              help="Where the plan's paths start; default: here, else beside the model. What is not there "
+                   "is looked for beside model and data.")  # fmt: skip
 @click.option("--sample", type=click.IntRange(1), help="Only so many cases, drawn with the plan's seed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context

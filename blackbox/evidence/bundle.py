@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from blackbox import api, study
 from blackbox.canonical import canonical
 from blackbox.case import Case
@@ -24,6 +22,7 @@ from blackbox.plan import Plan
 from blackbox.report import figures, pictures
 from blackbox.report.page import Told, render
 from blackbox.tally import STATUSES, Tally
+from blackbox.yamls import write_yaml
 
 MANIFEST = "manifest.json"
 SCHEMA = "blackbox.bundle/1"
@@ -36,9 +35,10 @@ class Sealing:
     """What a bundle is made of.
 
     effective : the plan with every default filled in. inputs : role -> file name -> SHA-256. records : begins
-    the stream of all records anew. general : findings of the checks made before the cases. rows : forward
-    rows of model checks and cases. features : the names of the features, one JSON list per kind of case.
-    baseline : the folder of an earlier audit to compare with.
+    the stream of all records anew. general : findings of the checks made before the cases. probe : what the
+    model did before any attribution, None where it was not asked. rows : forward rows of the probe, the
+    checks and the cases. features : the names of the features, one JSON list per kind of case. baseline :
+    the folder of an earlier audit to compare with.
     """
 
     plan: Plan
@@ -51,6 +51,7 @@ class Sealing:
     rows_per_run: int
     records: Callable[[], Iterator[bytes]]
     general: Sequence[Mapping[str, Any]]
+    probe: Mapping[str, Any] | None
     rows: int
     features: Sequence[str]
     baseline: Path | None = None
@@ -156,11 +157,11 @@ def _write_reports(
     write_findings(inside / "findings.json", tally, general, found)
     write_junit(inside / "junit.xml", tally, found)
     write_sarif(inside / "findings.sarif", tally, found, model, sealing.tool)
-    text = yaml.safe_dump(dict(sealing.effective), sort_keys=False, allow_unicode=True)
-    (inside / "plan.yaml").write_text(text, encoding="utf-8")
+    (inside / "plan.yaml").write_text(write_yaml(dict(sealing.effective)), encoding="utf-8")
     told = Told(
         sealing.plan, sealing.materials, tally, tuple(general), sealing.rows, _pictures(sealing, tally),
         sealing.tool, sealing.runtime, sealing.device, sealing.rows_per_run,
+        sealing.probe,
     )  # fmt: skip
     (inside / "report.html").write_text(render(told), encoding="utf-8")
     (inside / "figures").mkdir()
@@ -203,6 +204,7 @@ def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict
         **({"endpoint": endpoint} if endpoint else {}),
         "runtime": sealing.runtime,
         "device": sealing.device,
+        "probe": sealing.probe,
         "seed": sealing.plan.seed,
         "privacy": sealing.plan.privacy,
         "inputs": {role: dict(digests) for role, digests in sealing.inputs.items()},

@@ -64,7 +64,8 @@ class Told:
 
     tally : what the records came to, with the cases that are shown. general : findings about the whole.
     rows : forward rows in all. pictures : number of a case -> the case itself, where its picture may be
-    shown. tool, runtime, device, rows_per_run : what played the audit.
+    shown. tool, runtime, device, rows_per_run : what played the audit. probe : what was asked of the model
+    beforehand.
     """
 
     plan: Plan
@@ -77,6 +78,7 @@ class Told:
     runtime: str
     device: str
     rows_per_run: int
+    probe: Mapping[str, Any] | None = None
 
     @property
     def passed(self) -> bool:
@@ -103,6 +105,7 @@ def _context(told: Told) -> dict[str, Any]:
         "features": shown[0].feature_names,
         "features_rule": shown[0].feature_rule,
         "methods": {name: dict(settings) for name, settings in told.plan.methods.items()},
+        "probe": sections.probed(told.probe),
         "summary": sections.checks_by_kind(told.tally),
         "decisions": sections.decisions(told),
         "crosswalk": sections.crosswalk(told.materials.rule is not None),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.probe import said
 from blackbox.records import Dossier
 from blackbox.report.crosswalk import CAUTION, CROSSWALK
 from blackbox.tally import STATUSES, CheckTally, Tally
@@ -37,6 +38,13 @@ KINDS = {
     ),
 }  # fmt: skip
 """Title -> what the kind asks, and its checks."""
+
+
+def probed(seen: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Say what a probe saw, line by line; none where the plan asked for none."""
+    if seen is None:
+        return []
+    return [("not made", seen["error"])] if "error" in seen else said(seen)
 
 
 def checks_by_kind(tally: Tally) -> list[dict[str, Any]]:

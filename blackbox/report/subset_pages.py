@@ -102,7 +102,7 @@ def _shared(profile: SisProfile, clustering: Clustering) -> dict[str, Any]:
         "method": profile.method,
         "threshold": _threshold(profile, thresholds),
         "scale": first.scale if first else "raw",
-        "targets": ", ".join(name for name, _ in targets.most_common(12)),
+        "targets": sorted(targets),
         "background": profile.cases[0].background.rule,
         "rule": profile.cases[0].features.rule,
         "clustering": clustering,
