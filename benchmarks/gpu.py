@@ -111,10 +111,13 @@ class Placed:
 
 
 def placed(model: Any, rows: Mapping[str, np.ndarray], batch: int) -> Placed:
-    """Cut rows into pieces and copy them to the device."""
+    """Cut rows into pieces and copy them to the device, the last one filled up: a pass of another shape makes
+    the runtime lay out its memory anew, which would count against the floor."""
     import onnxruntime
 
     count = len(next(iter(rows.values())))
+    short = -count % batch
+    rows = {name: np.concatenate([array, array[:1].repeat(short, axis=0)]) for name, array in rows.items()}
     put = partial(onnxruntime.OrtValue.ortvalue_from_numpy, device_type="cuda", device_id=0)
     pieces = [
         {name: put(np.ascontiguousarray(array[at : at + batch])) for name, array in rows.items()}
@@ -237,7 +240,32 @@ def facts() -> dict[str, Any]:
     """What the figures were taken on."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     told = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-    return {"gpu": told, "environment": environment(0)}
+    return {"gpu": told, "environment": environment(0).rpartition("; ")[0]}
+
+
+def curve(title: str, path: Path, x: np.ndarray, batches: Sequence[int], **options: Any) -> dict[str, Any]:
+    """Microseconds a row of the bare session by rows per pass: (rows in place, rows copied there)."""
+    model = bb.open_model(path, "cuda", options)
+    tensor, found = model.signature.inputs[0], {}
+    for batch in batches:
+        rows = {tensor.name: x[None].repeat(batch, axis=0).astype(tensor.dtype)}
+        runs = (model.rehearse(rows), partial(model.session.run, [model.answer.outputs[0]], rows))
+        seconds = [[once(run) for _ in range(6)][1:] for run in runs]
+        found[batch] = [float(np.median(each)) / batch * 1e6 for each in seconds]
+    return {"curve": title, "batches": found}
+
+
+def curves(folder: Path) -> Iterator[dict[str, Any]]:
+    """Curves of the models that fill a GPU."""
+    rng = np.random.default_rng(0)
+    picture, ids = rng.random((3, 224, 224), dtype=np.float32), rng.integers(4, 1000, 128)
+    full, half = made.resnet50(folder / "resnet50.onnx"), made.resnet50(folder / "half.onnx", half=True)
+    batches = (16, 32, 64, 128, 256, 512)
+    yield curve("ResNet-50, float32", full, picture, batches)
+    yield curve("ResNet-50, TF32", full, picture, batches, tf32=True)
+    yield curve("ResNet-50, float16", half, picture, batches)
+    text = made.transformer(folder / "transformer.onnx")
+    yield curve("transformer of BERT-base's size, 128 tokens", text, ids, batches[:-1])
 
 
 def shown(found: Mapping[str, Any]) -> str:
@@ -256,11 +284,23 @@ def shown(found: Mapping[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def curve_line(found: Mapping[str, Any]) -> str:
+    """Write a line of the table of curves."""
+    cells = [
+        f"{batch} rows {place:.0f}" + ("" if sent is None else f" ({sent:.0f})")
+        for batch, (place, sent) in found["batches"].items()
+    ]
+    return f"| {found['curve']} | {', '.join(cells)} |"
+
+
 def write(file: Path) -> None:
     """Write the README's table from recorded lines."""
     head, *lines = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
     block = [f"{head['gpu']}; {head['environment']}", "", *HEADER]
     block += [shown(found) for found in lines if "title" in found]
+    block += ["", "| Bare session | us a row by rows per pass, rows in place (copied there) |"]
+    block += ["| --- | --- |"]
+    block += [curve_line(found) for found in lines if "curve" in found]
     block += [
         f"\nPeak device memory of one question about ResNet-50: {found['peaks'][0]:,.0f} MiB for "
         f"{found['budgets'][0]:,} masks, {found['peaks'][1]:,.0f} MiB for {found['budgets'][1]:,}."
@@ -291,6 +331,8 @@ def main() -> None:
                 text = json.dumps(line(subject, values))
                 print(text, file=file, flush=True)
                 print(text, flush=True)
+        for found in curves(Path(folder)):
+            print(json.dumps(found), file=file, flush=True)
         budgets = (1_000, 10_000)
         peaks = [peak(Path(folder) / "resnet50.onnx", budget) for budget in budgets]
         print(json.dumps({"peaks": peaks, "budgets": budgets}), file=file, flush=True)
