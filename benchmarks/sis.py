@@ -287,21 +287,28 @@ def write_between(block: str) -> None:
     README.write_text(f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}")
 
 
+def written() -> str:
+    """Return what stands before the table of overheads between the markers of the README."""
+    between = README.read_text().split(BEGIN)[1].split(END)[0]
+    return between.split("\n".join(OVERHEADS))[0].strip("\n")
+
+
 def main() -> None:
     """Measure, print, and write the README's tables when everything was measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few inputs and one round; write nothing")
     parser.add_argument("--seconds", type=float, default=3.0, help="rounds per overhead (default 3)")
     parser.add_argument("--only", default="", help="overheads of these inputs alone; write nothing")
+    parser.add_argument("--overheads", action="store_true", help="the overheads alone; write their table")
     asked = parser.parse_args()
-    block = [environment(1)]
+    block = [written() if asked.overheads else environment(1)]
 
     def say(*lines: str) -> None:
         block.extend(lines)
         print("\n".join(lines), flush=True)
 
     with threadpoolctl.threadpool_limits(1):
-        if not asked.only:
+        if not asked.only and not asked.overheads:
             say(*SEARCHED)
             for subject in subjects(asked.quick):
                 for line in searched(subject):

@@ -73,7 +73,7 @@ def cluster(distances: np.ndarray, eps: float | None = None, min_samples: int | 
     ((0, 0, 0, 1, 1, 1, -1), 0.143, 1)
     """
     n = len(distances)
-    sizes = (min_samples,) if min_samples is not None else _sizes(n)
+    sizes = (min_samples,) if min_samples is not None and n else _sizes(n)
     tried = {
         (e, size): _dbscan(distances, e, size)
         for size in sizes

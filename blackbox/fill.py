@@ -104,8 +104,9 @@ class Fill:
             return np.where(cells, array, self.hiding.background[name][piece]).reshape(-1, *array.shape)
         # background ^ ((x ^ background) & kept): np.where's answer bit by bit, ten times faster
         hidden, differs = (bits[piece] for bits in self._bits[name])
-        bits = np.negative(kept.view(np.int8), dtype=hidden.dtype)
-        filled = np.repeat(bits[:, None], len(hidden) * stretches, axis=1).reshape(len(kept), -1)
+        filled, copies = np.negative(kept.view(np.int8), dtype=hidden.dtype), len(hidden) * stretches
+        if copies > 1:
+            filled = np.repeat(filled[:, None], copies, axis=1).reshape(len(kept), -1)
         filled &= differs.reshape(-1)
         filled ^= hidden.reshape(-1)
         return filled.view(array.dtype).reshape(-1, *array.shape)

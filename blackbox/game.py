@@ -121,12 +121,15 @@ class Game:
             raise ValueError("blend needs a picture")
         frame = [array.shape[axis] if axis in axes else 1 for axis in range(array.ndim)]
         rows = self.background.rows[name]
+        step = max(1, self.score.model.limits.rows_per_run // len(rows))  # what fits one run, not all at once
         for chunk in weights:
-            soft = chunk.reshape(len(chunk), 1, *frame)
-            mixed = soft * array + (1 - soft) * rows[None]
-            mixed = (mixed if array.dtype.kind == "f" else np.rint(mixed)).astype(array.dtype)
-            scores = self.score({name: mixed.reshape(-1, *array.shape)})
-            yield scores.reshape(len(chunk), len(rows), -1).mean(axis=1)
+            scores = []
+            for start in range(0, len(chunk), step):
+                soft = chunk[start : start + step].reshape(-1, 1, *frame)
+                mixed = soft * array + (1 - soft) * rows[None]
+                mixed = (mixed if array.dtype.kind == "f" else np.rint(mixed)).astype(array.dtype)
+                scores.append(self.score({name: mixed.reshape(-1, *array.shape)}))
+            yield np.concatenate(scores).reshape(len(chunk), len(rows), -1).mean(axis=1)
 
     def explanation(
         self, method: str, settings: Mapping[str, Any], values: np.ndarray, outcome: Outcome,
@@ -201,51 +204,55 @@ class Game:
     def _evaluate(self, masks: np.ndarray) -> np.ndarray:
         """Score masks in runs of at most the model's limit, mask after mask."""
         most, count = self.score.model.limits.rows_per_run, len(self.background)
+        outer = self._outer(masks) if count > 1 else np.zeros(len(masks), dtype=bool)
         if count > most:
-            return np.concatenate([self._over_background(mask[None], most) for mask in masks])
+            each = zip(masks[:, None], outer[:, None], strict=True)
+            return np.concatenate([self._over_background(mask, out, most) for mask, out in each])
         step = max(1, most // count)
-        chunks = [masks[start : start + step] for start in range(0, len(masks), step)]
-        means = self._played(chunks) if isinstance(self.fused, Fused) else map(self._filled, chunks)
-        return np.concatenate(list(means)) if len(chunks) > 1 else next(iter(means))
+        runs = [(masks[at : at + step], outer[at : at + step]) for at in range(0, len(masks), step)]
+        filled = not isinstance(self.fused, Fused)
+        means = [self._filled(*run) for run in runs] if filled else list(self._played(runs))
+        return means[0] if len(means) == 1 else np.concatenate(means)
 
-    def _filled(self, masks: np.ndarray) -> np.ndarray:
+    def _filled(self, masks: np.ndarray, outer: np.ndarray) -> np.ndarray:
         """Score what fits one run by filling rows."""
-        return self._mean(masks, self.score(self.fill(masks)))
+        return self._mean(masks, outer, self.score(self.fill(masks)))
 
-    def _played(self, chunks: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def _played(self, runs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """Score runs in the model's graph; one whose answer is no number is asked again by filled rows."""
         assert isinstance(self.fused, Fused)
-        several = len(self.background) > 1
-        passes = [(masks, several and bool(self._outer(masks).any())) for masks in chunks]
-        for masks, answer in zip(chunks, self.fused(passes), strict=True):
+        answers = self.fused([(masks, bool(outer.any())) for masks, outer in runs])
+        for (masks, outer), answer in zip(runs, answers, strict=True):
             if answer is None:
-                yield self._filled(masks)
+                yield self._filled(masks, outer)
             elif answer.apart is None:
                 yield answer.scores
             else:
-                yield self._mean(masks, answer.apart.reshape(-1, answer.apart.shape[2]))
+                yield self._mean(masks, outer, answer.apart.reshape(-1, answer.apart.shape[2]))
 
-    def _over_background(self, mask: np.ndarray, most: int) -> np.ndarray:
+    def _over_background(self, mask: np.ndarray, outer: np.ndarray, most: int) -> np.ndarray:
         count = len(self.background)
         pieces = [slice(start, start + most) for start in range(0, count, most)]
-        return self._mean(mask, np.concatenate([self.score(self.fill(mask, piece)) for piece in pieces]))
+        return self._mean(
+            mask, outer, np.concatenate([self.score(self.fill(mask, piece)) for piece in pieces])
+        )
 
-    def _mean(self, masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def _mean(self, masks: np.ndarray, outer: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Average Float["n*B t"] over each mask's background rows; keep the outermost masks' rows apart."""
         count = len(self.background)
         if count == 1:
             return scores
         rows = scores.reshape(-1, count, scores.shape[1])
-        outer = np.flatnonzero(self._outer(masks))
-        if len(outer) and len(self.memory.apart) * rows[0].nbytes < self.memory.most_bytes // 4:
+        if outer.any() and len(self.memory.apart) * rows[0].nbytes < self.memory.most_bytes // 4:
             keys = pack(masks[outer] | ~self.in_play)
             self.memory.apart.update(zip(keys, rows[outer], strict=True))
         return np.asarray(rows.mean(axis=1))
 
     def _outer(self, masks: np.ndarray) -> np.ndarray:
         """Bool[np.ndarray, "n"]: masks that keep or hide at most one feature in play."""
-        kept = masks[:, self.in_play].sum(axis=1)
-        return np.asarray((kept <= 1) | (kept >= self.in_play.sum() - 1))
+        players = int(np.count_nonzero(self.in_play))
+        kept = np.count_nonzero(masks if players == self.d else masks & self.in_play, axis=1)
+        return np.asarray((kept <= 1) | (kept >= players - 1))
 
     @cached_property
     def fused(self) -> Fused | str:

@@ -122,6 +122,8 @@ class Score:
                 f"Target {max(readout.indices)} does not exist: output {readout.output!r} has "
                 f"{outputs.shape[1]} columns, numbered from 0."
             )
+        if readout.scale == "raw" and len(readout.indices) == 1:
+            return outputs[:, readout.indices[0] :][:, :1].astype(np.float64)
         if readout.scale == "raw":
             return outputs[:, list(readout.indices)].astype(np.float64)
         if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":

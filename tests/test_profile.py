@@ -393,3 +393,9 @@ def test_wrong_words_are_told(tmp_path):
         done = CliRunner().invoke(cli, [str(word) for word in (*common, *extra)])
         assert done.exit_code != 0
         assert told in done.output, done.output
+
+
+def test_inputs_without_any_subset_are_no_cluster_at_any_radius():
+    found = bb.sis_profile(lambda x: x.sum(axis=1), np.ones((2, 3)), bb.Sis(threshold=9), eps=1.0, min_samples=1)
+    assert not found.subsets
+    assert found.clustering.clusters == ()

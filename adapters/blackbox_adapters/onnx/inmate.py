@@ -122,8 +122,9 @@ def serve(channel: Channel, facts: dict[str, Any], deadline: float) -> None:
         "play": inmate.play,
     }
     while True:
-        question, arrays = channel.receive()
+        # while nobody waits: what has been used by now is what the next call finds
         confinement.renew_time(deadline)
+        question, arrays = channel.receive()
         header, found = _answered(verbs[question["verb"]], question, arrays)
         if lacking := channel.needs(found):
             channel.send({"verb": "grow", "bytes": lacking})
