@@ -102,7 +102,7 @@ def gather(plan: Plan, folder: Path, rows_per_run: int | None = None) -> Materia
     Parameters
     ----------
     folder : what the plan's paths are relative to. rows_per_run : as recorded earlier; None = as the plan
-        says, or by rule.
+        says, or by a probe.
 
     Raises
     ------

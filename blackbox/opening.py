@@ -30,7 +30,7 @@ def open_planned(
     Parameters
     ----------
     folder : what the plan's paths are relative to. files : role -> files; what is read is added.
-    rows_per_run : as recorded earlier; None = as the plan says, or by rule.
+    rows_per_run : as recorded earlier; None = as the plan says, or by a probe.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def open_planned(
         files["classes"] = (folder / str(part.classes),)
     wanted: dict[str, Any] = {
         "output": part.output, "select": part.select, "kind": part.kind, "classes": classes or None,
-        "batch_size": rows_per_run or part.batch_size, "threads": part.threads,
+        "batch_size": rows_per_run or part.batch_size or _pace(part, path), "threads": part.threads,
         "allow_cpu": part.allow_cpu or None, "constants": _constants(part.constants, folder, files) or None,
         "sandbox": _confined(part, path), **_options(part, folder),
     }  # fmt: skip
@@ -87,6 +87,11 @@ def _confined(part: ModelPart, path: Path) -> bool | None:
     if part.sandbox is not None or is_url(part.path):
         return part.sandbox
     return True if path.suffix.lower() == ".onnx" else None
+
+
+def _pace(part: ModelPart, path: Path) -> str | None:
+    """An audit asks long enough for a probe of the rows per pass to pay; other adapters have none."""
+    return "probe" if path.suffix.lower() == ".onnx" and not is_url(part.path) else None
 
 
 def class_names(path: Path) -> tuple[str, ...]:
