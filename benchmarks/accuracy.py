@@ -21,7 +21,7 @@ README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 INSTANCES = {
     "rf10": 20, "mlp10": 20, "rf30": 10, "mlp30": 10, "hgb30": 6, "credit27": 8, "digits64": 8, "cnn49": 6,
-    "cnn196": 3,
+    "cnn196": 3, "svm13": 10, "attention24": 6,
 }  # fmt: skip
 BUDGETS = (2, 5, 10, 50)
 ESTIMATORS = ("auto", "odd-kernel", "cubic-kernel", "leverage", "permutation", "kernel")

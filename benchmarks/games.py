@@ -238,6 +238,52 @@ def credit(count: int) -> Iterator[Instance]:
         yield Instance("credit27", f, x, background, by_permutations(v, x.size, 8000))
 
 
+def machine(count: int) -> Iterator[Instance]:
+    """A support vector machine with a radial kernel on 13 columns of wines: its decision for one kind."""
+    from sklearn.datasets import load_wine
+    from sklearn.svm import SVC
+
+    x, y = load_wine(return_X_y=True)
+    x = ((x - x.mean(0)) / x.std(0)).astype(np.float32)
+    order = np.random.default_rng(3).permutation(len(x))
+    x, y = x[order], y[order]
+    model = SVC(C=10.0, gamma=0.1).fit(x[60:], y[60:] == 0)
+    background = x[60:80]
+    for row in x[:count]:
+
+        def v(masks: np.ndarray, row: np.ndarray = row) -> np.ndarray:
+            return hidden(model.decision_function, row, background, None, masks)
+
+        yield Instance("svm13", model.decision_function, row, background, by_enumeration(v, 13))
+
+
+def attention(count: int, tokens: int = 24, width: int = 16) -> Iterator[Instance]:
+    """Two layers of attention with drawn weights over 24 tokens: a probability; hidden tokens are zeros."""
+    rng = np.random.default_rng(24)
+    layers = [rng.normal(size=(5, width, width)) * 1.5 / np.sqrt(width) for _ in range(2)]
+    place, last = rng.normal(size=(tokens, width)) / 2, rng.normal(size=width) * 3
+
+    def f(rows: np.ndarray) -> np.ndarray:
+        h = rows.astype(float) + place
+        for query, key, value, rise, fall in layers:
+            scores = (h @ query) @ (h @ key).swapaxes(1, 2) / np.sqrt(width)
+            weights = np.exp(scores - scores.max(axis=2, keepdims=True))
+            h = h + weights / weights.sum(axis=2, keepdims=True) @ (h @ value)
+            h = h + np.maximum(h @ rise, 0) @ fall
+            h = h / np.sqrt((h**2).mean(axis=2, keepdims=True))
+        return np.asarray(1 / (1 + np.exp(-h.mean(axis=1) @ last)))
+
+    labels = np.repeat(np.arange(tokens), width).reshape(tokens, width)
+    background = np.zeros((1, tokens, width), dtype=np.float32)
+    for _ in range(count):
+        x = rng.normal(size=(tokens, width)).astype(np.float32)
+
+        def v(masks: np.ndarray, x: np.ndarray = x) -> np.ndarray:
+            return hidden(f, x, background, labels, masks)
+
+        yield Instance("attention24", f, x, background, by_permutations(v, tokens, 2000), labels)
+
+
 GAMES: dict[str, Callable[[int], Iterator[Instance]]] = {
     "rf10": lambda n: forest(10, n),
     "mlp10": lambda n: network("mlp10", 10, n, 3.0, 10),
@@ -248,5 +294,7 @@ GAMES: dict[str, Callable[[int], Iterator[Instance]]] = {
     "digits64": digits,
     "cnn49": lambda n: patches(7, n),
     "cnn196": lambda n: patches(14, n),
+    "svm13": machine,
+    "attention24": attention,
 }
 """Game name -> its first n instances."""

@@ -17,8 +17,8 @@ class ModelPart(_Strict):
     forward pass, ``rule`` or ``probe``; None = ``probe`` for an ONNX file. constants : inputs that are the
     same in every pass, name -> value or .npy file. allow_cpu : use the CPU where the GPU that is asked for
     does not start. sandbox : run the file in a confined process; None = ONNX files are. options : further
-    settings of the adapter, such as
-    ``memory``, ``deadline`` and ``custom_ops`` of an ONNX file, or ``token_env`` of a model behind a URL.
+    settings of the adapter, such as ``memory``, ``deadline`` and ``custom_ops`` of an ONNX file, or
+    ``token_env`` of a model behind a URL.
     """
 
     path: str

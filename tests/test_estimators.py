@@ -21,7 +21,8 @@ from blackbox.numerics.estimators import (
     odd_kernel,
     second_order,
 )
-from blackbox.numerics.estimators.odd_kernel import Blend, Cubic, Product
+from blackbox.numerics.estimators.odd_kernel import SPREAD, Blend, Cubic, Nugget, Product, Spread
+from blackbox.numerics.estimators.refining import Search, refined, shape_of
 from blackbox.numerics.estimators.regression import kernel_weights
 from blackbox.numerics.interactions import exact_interactions
 
@@ -29,7 +30,10 @@ THETA = np.array([0.3, 0.05, 0.6, 0.2, 0.1])
 KERNELS = {
     "product": (Product(THETA, 0.7), lambda t: prod(np.tanh(THETA[i]) for i in t), 0.7, None),
     "cubic": (
-        Cubic(5, 0.4, 0.2), lambda t: {1: 1 / 1.4 / 5 + 0.2 / 5, 3: 0.4 / 1.4 / 10}.get(len(t), 0), 0, 1,
+        Cubic(5, 0.4, 0.2),
+        lambda t: {1: 1 / 1.4 / 5 + 0.2 / 5, 3: 0.4 / 1.4 / 10}.get(len(t), 0),
+        0,
+        1,
     ),
 }
 
@@ -70,6 +74,87 @@ def test_a_blend_is_the_weighted_sum_of_its_parts():
     blend = Blend(a, b, 0.25)
     for verb in (lambda k: k.gram(z, z), lambda k: k.shapley(z), lambda k: k.prior()):
         assert_allclose(verb(blend), 0.75 * verb(a) + 0.25 * verb(b), atol=1e-14)
+
+
+def test_a_spread_is_the_mean_of_product_kernels_of_several_strengths():
+    spread, z = Spread(THETA, 0.7), np.where(every_coalition(5), 1.0, -1.0)
+    for verb in (lambda k: k.gram(z, z), lambda k: k.shapley(z), lambda k: k.prior()):
+        parts = [verb(Product(times * THETA, 0.7)) for times in SPREAD]
+        assert_allclose(verb(spread), np.mean(parts, axis=0), atol=1e-14)
+
+
+@pytest.mark.parametrize("d", [2, 3, 6])
+def test_a_nugget_is_every_coalitions_own_weight_in_the_definition(d):
+    masks = every_coalition(d)[1:-1]
+    z = np.where(masks, 1.0, -1.0)
+    expected = []
+    for mask in masks:  # a game that is 1 on one coalition and -1 on its complement: h = 1 there
+
+        def score(kept, mask=mask):
+            here = np.array([i in kept for i in range(d)])
+            return float((here == mask).all()) - float((here == ~mask).all())
+
+        expected.append(reference.shapley_of_game(score, d))
+    assert_allclose(Nugget(d).shapley(z), expected, atol=1e-12)
+    # one of each pair is enough: they are the same character
+    assert_allclose(Nugget(d).prior(), np.transpose(expected) @ expected / 2, atol=1e-12)
+    assert not Nugget(d).shapley(np.array([[1.0] * d, [-1.0] * d])).any()
+
+
+def test_with_every_pair_any_game_is_exact_because_nothing_is_noise():
+    v, exact = game_of(7, 5)
+    found = odd_kernel(pairs_of(v, 7, 63 - 7))
+    assert_allclose(found.values[:, 0], exact, atol=1e-6 * np.abs(exact).max())
+
+
+def judging(seed=0, d=6, drawn=20):
+    pairs = pairs_of(game_of(d, seed)[0], d, drawn)
+    z = np.concatenate([np.ones((1, d)), pairs.signs])
+    y = np.concatenate([pairs.ends, pairs.odd[:, 0]])
+    share = (np.arange(len(z)) > d).astype(float)
+    return Search(z, y, share / share.sum(), shape_of(np.arange(1.0, d + 1)))
+
+
+def test_the_criterion_is_the_leave_one_out_density_with_its_best_scale():
+    search, x = judging(), np.array([0.5, 0.7, 3.2, -4.0, *np.linspace(-1, 1, 6)])
+    kernel, noise = search.spread(x)
+    k = kernel.gram(search.z, search.z) + noise * np.eye(len(search.z))
+    k[0, 0] += 1e-9 - noise
+    standard, spreads = [], []
+    for j in np.flatnonzero(search.share):  # each pair from all the others
+        rest = np.delete(np.arange(len(k)), j)
+        reach = np.linalg.solve(k[np.ix_(rest, rest)], k[rest, j])
+        spreads.append(k[j, j] - reach @ k[rest, j])
+        standard.append((search.y[j] - reach @ search.y[rest]) ** 2 / spreads[-1])
+    expected = 0.5 * (len(spreads) * np.log(np.mean(standard)) + np.log(spreads).sum() + (x[4:] ** 2).sum())
+    assert search(x)[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("length", [4, 10])
+def test_the_gradient_of_the_criterion_is_its_slope(length):
+    search, x = judging(1), np.array([0.5, 0.7, 3.2, -4.0, *np.linspace(-1, 1, 6)])[:length]
+    slopes = [(search(x + step)[0] - search(x - step)[0]) / 2e-5 for step in 1e-5 * np.eye(length)]
+    assert_allclose(search(x)[1], slopes, rtol=1e-4, atol=1e-5)
+
+
+def test_refining_lowers_the_criterion_and_finds_the_features_that_interact():
+    d = 8
+
+    def v(masks):
+        z = np.where(masks, 1.0, -1.0)
+        return (z[:, 0] * z[:, 1] * z[:, 2] + z @ np.linspace(0.1, 0.4, d))[:, None]
+
+    pairs = pairs_of(v, d, 40)
+    z = np.concatenate([np.ones((1, d)), pairs.signs])
+    y = np.concatenate([pairs.ends, pairs.odd[:, 0]])
+    share = (np.arange(len(z)) > d) / 40
+    start = Search(z, y, share, np.zeros(d))(np.log([1.2, 1.0, 100.0, 1e-4]) * [1, 0, 1, 1])[0]
+    kernel, noise = refined(z, y, share, np.ones(d), (1.2, 100.0, 1e-4))
+    assert kernel.theta[:3].min() > 3 * kernel.theta[3:].max()
+    end = Search(z, y, share, np.log(kernel.theta))(
+        np.array([np.log(kernel.theta.sum()), 1.0, np.log(kernel.linear), np.log(noise)])
+    )[0]
+    assert end < start
 
 
 def game_of(d, seed, order=None):

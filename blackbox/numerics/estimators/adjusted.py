@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from blackbox.numerics.estimators.choices import Data, inverse_of, trimmed
+from blackbox.numerics.estimators.choices import Data, trimmed
 from blackbox.numerics.estimators.estimate import Estimate, Pairs
 from blackbox.numerics.estimators.gaussian import kernels
 from blackbox.numerics.estimators.regression import leverage_regression
+from blackbox.numerics.estimators.symmetric import inverse_of
 
 MOST = 1536
 """Pairs that a kernel learns from: its matrix takes 18 MiB, and its factorisation less than a second."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox.numerics.estimators.choices import LIKELY, NOISES, STRENGTHS, capped, inverse_of
+from blackbox.numerics.estimators.choices import LIKELY, NOISES, STRENGTHS, capped
 from blackbox.numerics.estimators.estimate import Pairs
 from blackbox.numerics.estimators.gaussian import ENOUGH
 from blackbox.numerics.estimators.odd_kernel import NODES, WEIGHTS, squares
+from blackbox.numerics.estimators.symmetric import inverse_of
 from blackbox.numerics.threads import one_thread
 
 FREE = 100.0

@@ -44,7 +44,7 @@ class Product:
         2 a_i z_i int_0^1 even part of prod_{k != i} (1 + t a_k z_k) dt, in units of K(z, z).
         """
         a, found = np.tanh(self.theta), np.zeros(z.shape)
-        scale = 0.5 * np.log1p(-(a**2)).sum() + _log_sinh(self.theta.sum())
+        scale = _log_sinh(self.theta.sum()) - _log_cosh(self.theta).sum()
         for node, weight in zip(NODES, WEIGHTS, strict=True):
             at, logs = np.arctanh(node * a), 0.5 * np.log1p(-((node * a) ** 2))
             rest = (z @ at)[:, None] - z * at
@@ -55,7 +55,7 @@ class Product:
     def prior(self) -> np.ndarray:
         """Return Cov(phi_i, phi_j) = sum_{T with i, j} 4 w_T / |T|^2 as Float["d d"]."""
         a, d = np.tanh(self.theta), len(self.theta)
-        scale = 0.5 * np.log1p(-(a**2)).sum() + _log_sinh(self.theta.sum())
+        scale = _log_sinh(self.theta.sum()) - _log_cosh(self.theta).sum()
         found, alone = np.zeros((d, d)), np.zeros(d)
         for q, weight in squares():
             at, logs = np.arctanh(q * a), 0.5 * np.log1p(-((q * a) ** 2))
@@ -106,8 +106,8 @@ class Cubic:
 class Blend:
     """A sum of two kernels, ``share`` of it the second: no feature's interactions are ruled out."""
 
-    first: Product
-    second: Product
+    first: Product | Spread
+    second: Product | Spread
     share: float
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -128,19 +128,105 @@ class Blend:
         return (1 - self.share) * self.first.prior() + self.share * self.second.prior()
 
 
-Kernel = Product | Cubic | Blend
+SPREAD = (0.25, 1.0, 4.0)
+"""Strengths of a spread kernel's parts over its own."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean of product kernels of a quarter, one and four times the strength, and a linear part.
+
+    One strength says how fast the weight of the orders falls; games with many small interactions of
+    high order, such as saturated networks, have a longer tail than any one strength.
+    """
+
+    theta: np.ndarray
+    linear: float = 0.0
+
+    def parts(self) -> list[Product]:
+        """Return the kernels it is the mean of."""
+        return [Product(times * self.theta, self.linear) for times in SPREAD]
+
+    def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return K between Float["n d"] and Float["m d"] of signs."""
+        return np.asarray(sum(part.gram(a, b) for part in self.parts()) / len(SPREAD))
+
+    def shapley(self, z: np.ndarray) -> np.ndarray:
+        """Return Cov(phi_i, f(z_j)) as Float["n d"]."""
+        return np.asarray(sum(part.shapley(z) for part in self.parts()) / len(SPREAD))
+
+    def prior(self) -> np.ndarray:
+        """Return Cov(phi_i, phi_j) as Float["d d"]."""
+        return np.asarray(sum(part.prior() for part in self.parts()) / len(SPREAD))
+
+
+@dataclass(frozen=True)
+class Nugget:
+    """What is peculiar to one coalition: K = 1 where both are the same proper coalition (-1 for complements).
+
+    A game answers the same mask twice with the same number, so what a smooth kernel cannot follow is no
+    noise but part of the game: it counts in the Shapley values with the coalition's own weight
+    c_i(S) = 2 (p_{s-1} [i in S] - p_s [i not in S]), p_k = k! (d-1-k)! / d!.
+
+    d : number of features.
+    """
+
+    d: int
+
+    def shapley(self, z: np.ndarray) -> np.ndarray:
+        """Return Cov(phi_i, f(z_j)) = c_i(S_j) as Float["n d"]; 0 for the full and the empty coalition."""
+        sizes = (z > 0).sum(axis=1)
+        share = self._shares()
+        found = np.where(
+            z > 0, share[np.maximum(sizes - 1, 0)][:, None], -share[np.minimum(sizes, self.d - 1)][:, None]
+        )
+        found[(sizes == 0) | (sizes == self.d)] = 0
+        return np.asarray(2 * found)
+
+    def prior(self) -> np.ndarray:
+        """Return Cov(phi_i, phi_j) = sum over pairs of c_i c_j as Float["d d"].
+
+        Per size s of S: C(d-1, s-1) coalitions hold i, C(d-2, s-2) hold i and j, and so on; with
+        C(d-1, k) p_k = 1/d every term is a fraction of p.
+        """
+        d, share = self.d, self._shares()
+        if d == 1:
+            return np.zeros((1, 1))
+        s = np.arange(1, d)
+        joins, stays = share[s - 1], share[s]
+        own = ((joins + stays) / d).sum()
+        # C(d-2, s-2) p_{s-1} = (s-1) / (d (d-1)), C(d-2, s) p_s = (d-1-s) / (d (d-1)), and the two mixed
+        # ones C(d-2, s-1) p_{s-1} = (d-s) / (d (d-1))
+        both = ((s - 1) * joins + (d - 1 - s) * stays - 2 * (d - s) * stays).sum() / (d * (d - 1))
+        found = np.full((d, d), 2 * both)
+        np.fill_diagonal(found, 2 * own)
+        return found
+
+    def _shares(self) -> np.ndarray:
+        from scipy.special import gammaln
+
+        k = np.arange(self.d)
+        return np.asarray(np.exp(gammaln(k + 1) + gammaln(self.d - k) - gammaln(self.d + 1)))
+
+
+Kernel = Product | Cubic | Blend | Spread
 
 
 def _log_sinh(x: float) -> float:
     return float(x + np.log1p(-np.exp(-2 * x)) - np.log(2))
 
 
+def _log_cosh(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x + np.log1p(np.exp(-2 * x)) - np.log(2))
+
+
 def squares() -> list[tuple[float, float]]:
     """Nodes q = s t and weights of the double integral that makes 1/k^2 of q^(k-1)."""
     nodes, weights = (part / 2 for part in np.polynomial.legendre.leggauss(8))
     nodes = nodes + 0.5
+    # s t = t s: either is worked out once
     return [
-        (s * t, w * u)
-        for s, w in zip(nodes, weights, strict=True)
-        for t, u in zip(nodes, weights, strict=True)
+        (nodes[i] * nodes[k], weights[i] * weights[k] * (1 if i == k else 2))
+        for i in range(len(nodes))
+        for k in range(i + 1)
     ]

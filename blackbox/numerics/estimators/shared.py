@@ -15,12 +15,12 @@ from blackbox.numerics.estimators.choices import (
     Data,
     blended,
     capped,
-    inverse_of,
     left_out,
     trimmed,
 )
 from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
 from blackbox.numerics.estimators.odd_kernel import Kernel, Product
+from blackbox.numerics.estimators.symmetric import inverse_of
 from blackbox.numerics.threads import one_thread
 
 
@@ -65,9 +65,9 @@ def operator(pairs: Pairs) -> Operator:
     data = Data.of(pairs)
     chosen: Choice = choose_together(trimmed(data, pairs))
     gram = chosen.kernel.gram(data.z, data.z)
-    inverse, reach = inverse_of(gram, chosen.noise), chosen.kernel.shapley(data.z)
+    inverse, reach = inverse_of(gram, chosen.noise), chosen.reach(data.z)
     centre = np.eye(pairs.d) - 1 / pairs.d
-    covariance = centre @ (chosen.kernel.prior() - reach.T @ inverse @ reach) @ centre
+    covariance = centre @ (chosen.prior(pairs.d) - reach.T @ inverse @ reach) @ centre
     covariance = (covariance + covariance.T) / 2
     np.fill_diagonal(covariance, np.maximum(np.diag(covariance), 0.0))
     return Operator(pairs.halves, inverse, reach, covariance, data.share, chosen.kernel)
