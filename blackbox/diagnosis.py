@@ -12,6 +12,9 @@ GROUP = "blackbox.diagnoses"
 
 PACKAGES = ("blackbox", "onnx", "numpy", "scikit-learn", "shap", "matplotlib", "pyarrow", "pillow")
 
+INSTALLED = (*PACKAGES, "onnxruntime", "onnxruntime-gpu", "scipy", "pydantic", "PyYAML", "cryptography")
+"""Packages that a run names with their versions."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -44,11 +47,39 @@ def diagnose(device: str = "auto") -> list[Reading]:
     return found
 
 
-def _package(name: str) -> Reading:
+def environment() -> dict[str, object]:
+    """Return what the interpreter runs on and with, as plain JSON."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "packages": {name: found for name in INSTALLED if (found := _version(name)) is not None},
+    }
+
+
+def _processor() -> str:
     try:
-        return Reading(name, version(name))
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            named = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(named, "") or platform.processor()
+    except OSError:
+        return platform.processor()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
     except PackageNotFoundError:
+        return None
+
+
+def _package(name: str) -> Reading:
+    found = _version(name)
+    if found is None:
         return Reading(name, "missing", False, f"python -m pip install {name}")
+    return Reading(name, found)
 
 
 def _memory() -> str:

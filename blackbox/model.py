@@ -59,6 +59,24 @@ class Signature:
         return next(tensor for tensor in self.outputs if tensor.name == name)
 
 
+def told(signature: Signature) -> dict[str, Any]:
+    """Return a signature as plain JSON."""
+    return {
+        "inputs": [_told(tensor) for tensor in signature.inputs],
+        "outputs": [_told(tensor) for tensor in signature.outputs],
+        "answer": signature.answer,
+    }
+
+
+def _told(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "classes": list(tensor.labels),
+    }
+
+
 @dataclass(frozen=True)
 class Identity:
     """What was asked: source, SHA-256 of every file, runtime, and the device really used."""

@@ -150,6 +150,7 @@ class Plan(_Strict):
     """A whole audit, as it stands in ``audit.yaml``.
 
     probe : ask the model beforehand how far its answers repeat, scatter and move, and record it.
+    purpose : why the audit is made, in free words (for whom, under which rules, how long it is kept).
     """
 
     model: ModelPart
@@ -167,6 +168,7 @@ class Plan(_Strict):
     budget: Annotated[BudgetPart, BeforeValidator(_total)] = BudgetPart()
     privacy: Literal["keep", "hash", "omit"] = "keep"
     outputs: OutputsPart = OutputsPart()
+    purpose: StrictStr | None = None
 
     def target_list(self) -> list[int | str | None]:
         """Return the targets one by one; [None] = the predicted class of every case."""

@@ -39,7 +39,7 @@ def test_the_sample_plans_are_read(plan):
 
 def test_the_top_level_keys_are_the_documented_ones(load):
     keys = ["model", "data", "background", "features", "targets", "methods", "checks", "probe", "reasons", "seed",
-            "budget", "privacy", "outputs"]  # fmt: skip
+            "budget", "privacy", "outputs", "purpose"]  # fmt: skip
     assert list(type(load()).model_fields) == keys
 
 

@@ -32,6 +32,21 @@ def test_a_bundle_holds_the_probe_and_the_report_shows_it(tmp_path):
         assert f"<th>{what.capitalize()}</th><td>{found}</td>" in page.replace("&#39;", "'")
 
 
+def test_a_bundle_says_what_the_model_is_how_and_on_what_it_ran_and_what_for(tmp_path):
+    path = plan(tmp_path, purpose="'<Annual> validation, kept five years'")
+    result = bb.audit(path, tmp_path / "out")
+    model = result.manifest["model"]
+    assert model["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["batch", 4], "classes": []}]
+    assert model["answer"] == model["outputs"][0]["name"]
+    assert {"bytes", "ir_version", "opsets", "producer", "operators", "providers", "session"} <= set(model)
+    assert model["session"]["deterministic_compute"] is True
+    environment = read(tmp_path / "out", "run.json")["environment"]
+    assert environment["packages"]["numpy"] == np.__version__
+    assert {"python", "system", "processor", "cores"} <= set(environment)
+    assert "&lt;Annual&gt; validation, kept five years" in result.report.read_text(encoding="utf-8")
+    assert str(tmp_path) not in json.dumps(model)
+
+
 def test_clock_readings_stand_in_run_json_alone(tmp_path):
     bb.audit(plan(tmp_path), tmp_path / "out")
     first, *others = read(tmp_path / "out", "run.json")["shards"]

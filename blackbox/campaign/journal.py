@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from blackbox.diagnosis import environment
+
 SCHEMA = "blackbox.run/1"
 ATTEMPTS = "attempts.jsonl"
 
@@ -77,7 +79,7 @@ def run_record(working: Path, receipts: Sequence[dict[str, Any]]) -> dict[str, A
 
     ``clock_went_back_seconds`` says by how much the wall clock contradicts itself: the largest step back
     from one moment to a later one, by the order in which they were noted. Durations come from the steady
-    clock.
+    clock. ``environment`` is that of the process which seals.
     """
     now = utc(time.time())
     tried = attempts(working)
@@ -98,6 +100,7 @@ def run_record(working: Path, receipts: Sequence[dict[str, Any]]) -> dict[str, A
         "seconds_in_shards": round(sum(receipt["clock"]["seconds"] for receipt in receipts), 3),
         "rows_in_shards": sum(receipt["rows"] for receipt in receipts),
         "calls_in_shards": sum(receipt["calls"] for receipt in receipts),
+        "environment": environment(),
         "processes": len({receipt["clock"]["pid"] for receipt in receipts}),
         "shards": [
             {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox.cli import options, terminal
-from blackbox.model import Model, Tensor, fitted
+from blackbox.model import Model, fitted, told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,9 +48,7 @@ def describe(model: Model) -> dict[str, Any]:
         "sha256": dict(identity.sha256),
         "runtime": identity.runtime,
         "device": identity.device,
-        "inputs": [_tensor(tensor) for tensor in signature.inputs],
-        "outputs": [_tensor(tensor) for tensor in signature.outputs],
-        "answer": signature.answer,
+        **told(signature),
         "rows_per_run": model.limits.rows_per_run,
         "rows_per_run_chosen": model.limits.chosen,
         "fixed_batch": model.limits.fixed_batch,
@@ -78,15 +76,6 @@ def _probe(model: Model, data: Path | None, other: Model | None) -> dict[str, An
     seen = dataclasses.asdict(probe(model, rows, other, ledger))
     found = {"asked_about": rule, "speeds": speeds(model, rows, ledger), **seen}
     return found | {"rows": ledger.rows}
-
-
-def _tensor(tensor: Tensor) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "dtype": tensor.dtype,
-        "shape": list(tensor.shape),
-        "classes": list(tensor.labels),
-    }
 
 
 def _axes(shape: list[int | str | None]) -> str:

@@ -18,6 +18,7 @@ from blackbox.evidence.findings import OpenFindings, write_findings, write_junit
 from blackbox.evidence.table import TableWriter
 from blackbox.files import check_folder, sha256
 from blackbox.materials import Materials
+from blackbox.model import told
 from blackbox.plan import Plan
 from blackbox.report import figures, pictures
 from blackbox.report.page import Told, render
@@ -26,6 +27,12 @@ from blackbox.yamls import write_yaml
 
 MANIFEST = "manifest.json"
 SCHEMA = "blackbox.bundle/1"
+FACTS = (
+    "bytes", "ir_version", "opsets", "producer", "operators", "constants", "providers", "session",
+    "custom_ops",
+)  # fmt: skip
+"""What the manifest tells of a model's file and of how it was run, where an adapter knows it."""
+
 OUTSIDE = ("run.json", "statement.intoto.json", "statement.dsse.json")
 """Files of a bundle that its manifest does not list: what depends on the clock, and what is signed later."""
 
@@ -158,14 +165,14 @@ def _write_reports(
     write_junit(inside / "junit.xml", tally, found)
     write_sarif(inside / "findings.sarif", tally, found, model, sealing.tool)
     (inside / "plan.yaml").write_text(write_yaml(dict(sealing.effective)), encoding="utf-8")
-    told = Told(
+    shown = Told(
         sealing.plan, sealing.materials, tally, tuple(general), sealing.rows, _pictures(sealing, tally),
         sealing.tool, sealing.runtime, sealing.device, sealing.rows_per_run,
         sealing.probe,
     )  # fmt: skip
-    (inside / "report.html").write_text(render(told), encoding="utf-8")
+    (inside / "report.html").write_text(render(shown), encoding="utf-8")
     (inside / "figures").mkdir()
-    for name, drawn in figures.draw(told):
+    for name, drawn in figures.draw(shown):
         (inside / "figures" / name).write_bytes(drawn)
 
 
@@ -186,7 +193,8 @@ def _pictures(sealing: Sealing, tally: Tally) -> dict[int, Case]:
 
 def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict[str, Any]:
     files = sorted(path for path in inside.rglob("*") if path.is_file())
-    endpoint = sealing.materials.model.identity.facts.get("endpoint")
+    model = sealing.materials.model
+    endpoint = model.identity.facts.get("endpoint")
     return {
         "schema": SCHEMA,
         "tool": sealing.tool,
@@ -200,7 +208,9 @@ def _manifest(inside: Path, sealing: Sealing, tally: Tally, root: bytes) -> dict
         "explanations": tally.explained,
         "rows": sealing.rows,
         "rows_per_run": sealing.rows_per_run,
-        "sandbox": sealing.materials.model.identity.facts.get("sandbox"),
+        "model": told(model.signature)
+        | {name: model.identity.facts[name] for name in FACTS if name in model.identity.facts},
+        "sandbox": model.identity.facts.get("sandbox"),
         **({"endpoint": endpoint} if endpoint else {}),
         "runtime": sealing.runtime,
         "device": sealing.device,

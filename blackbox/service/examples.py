@@ -72,7 +72,7 @@ ORDER = {
             "type": "object", "additionalProperties": False,
             "description": "Parts of a plan (docs/plan.md) that name no files.",
             "properties": {
-                "targets": {}, "methods": {}, "checks": {}, "probe": {"type": "boolean"},
+                "targets": {}, "methods": {}, "checks": {}, "probe": {"type": "boolean"}, "purpose": TEXT,
                 "reasons": OBJECT, "budget": {},
                 "seed": {"type": "integer", "minimum": 0},
                 "privacy": {"type": "string", "enum": ["keep", "hash", "omit"]},

@@ -19,7 +19,7 @@ from blackbox.service.instances import rows_of
 from blackbox.service.settings import Settings
 from blackbox.service.shelf import Shelf, confined
 
-PLAN_KEYS = ("targets", "methods", "checks", "probe", "reasons", "seed", "budget", "privacy")
+PLAN_KEYS = ("targets", "methods", "checks", "probe", "reasons", "seed", "budget", "privacy", "purpose")
 """What a request may set of a plan; files are named by the service's own description only."""
 
 FILE_KEYS = ("codes", "background", "path", "baseline")
@@ -47,7 +47,8 @@ def read_order(body: Mapping[str, Any], shelf: Shelf, settings: Settings) -> Ord
     Parameters
     ----------
     body : ``model``, a name; ``instances`` as in version 1; ``ids``, their names, default "1", "2", ...;
-        ``plan``, with the plan's keys targets, methods, checks, probe, reasons, seed, budget and privacy.
+        ``plan``, with the plan's keys targets, methods, checks, probe, reasons, seed, budget,
+        privacy and purpose.
 
     Raises
     ------
