@@ -19,6 +19,11 @@ KINDS = {
 }  # fmt: skip
 """What pydantic calls a wrong type -> what a plan's author would have to write."""
 
+DIGEST = "^[0-9a-fA-F]{64}$"
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+FORMS = {DIGEST: "a SHA-256, 64 hexadecimal digits", DEVICE: "auto, cpu, cuda or cuda:N"}
+"""The form that a text of a plan has -> how to say so."""
+
 
 def sentence(whole: type[BaseModel], problems: Sequence[Any]) -> str:
     """Say in one sentence what pydantic found first, naming the nearest known key of a plan such as
@@ -49,6 +54,8 @@ def _names(problem: Any) -> list[str]:
 def _kind(problem: Any) -> str | None:
     if problem["type"] == "literal_error":
         return str(problem["ctx"]["expected"])
+    if problem["type"] == "string_pattern_mismatch":
+        return FORMS.get(problem["ctx"]["pattern"])
     return KINDS.get(problem["type"])
 
 

@@ -23,7 +23,7 @@ from blackbox import methods as known_methods
 from blackbox.errors import RequestError, unknown
 from blackbox.files import bound
 from blackbox.inputs import DataSpec, ImageSpec, check_condition
-from blackbox.messages import sentence
+from blackbox.messages import DIGEST, sentence
 from blackbox.model import missing_file
 from blackbox.numerics.links import SCALES
 from blackbox.plan_model import ModelPart
@@ -57,7 +57,7 @@ class DataPart(_Strict):
     """
 
     path: str
-    sha256: str | None = None
+    sha256: str | None = Field(default=None, pattern=DIGEST)
     id: str | None = None
     columns: tuple[str, ...] | None = None
     not_inputs: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class BackgroundPart(_Strict):
     """
 
     path: str | None = None
-    sha256: str | None = None
+    sha256: str | None = Field(default=None, pattern=DIGEST)
     use: Literal["rows", "mean", "medoids"] = "rows"
     most: int = Field(default=100, ge=1)
 

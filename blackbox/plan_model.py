@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from blackbox.messages import DEVICE, DIGEST
 from blackbox.strict import Strict as _Strict
 
 
@@ -22,8 +23,8 @@ class ModelPart(_Strict):
     """
 
     path: str
-    sha256: str | None = None
-    device: str = "auto"
+    sha256: str | None = Field(default=None, pattern=DIGEST)
+    device: str = Field(default="auto", pattern=DEVICE)
     output: str | None = None
     select: str | None = None
     kind: str | None = None

@@ -378,3 +378,16 @@ def test_a_plan_asks_about_the_rows_that_fulfil_its_condition(load, tmp_path):
     unnamed = load(model=f"{{path: {CNN}}}", data=arrays, background="{}")
     with pytest.raises(RequestError, match="named columns"):
         bb.audit(unnamed, tmp_path / "no")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("device: gpu", "model.device cannot be 'gpu': it must be auto, cpu, cuda or cuda:N."),
+     ("sha256: abc", "model.sha256 cannot be 'abc': it must be a SHA-256, 64 hexadecimal digits.")],
+)  # fmt: skip
+def test_a_device_and_a_digest_have_a_form(tmp_path, line, told):
+    text = (MODELS / "credit" / "audit.yaml").read_text(encoding="utf-8")
+    (tmp_path / "p.yaml").write_text(text.replace("model:\n", f"model:\n  {line}\n", 1), encoding="utf-8")
+    with pytest.raises(bb.RequestError) as caught:
+        load_plan(tmp_path / "p.yaml")
+    assert told in str(caught.value)
