@@ -22,6 +22,7 @@ import blackbox as bb
 from blackbox_adapters.sandbox import custody
 from blackbox_adapters.sandbox.bounds import bounds
 from blackbox_adapters.sandbox.frames import Channel, Garbled, new_area
+from blackbox_adapters.sandbox.watchdog import resident
 
 MODELS = Path(__file__).parents[1] / "sample_models"
 CNN, LINEAR = MODELS / "digits" / "cnn.onnx", MODELS / "toys" / "linear.onnx"
@@ -167,7 +168,9 @@ def test_an_endless_pass_is_ended_at_its_deadline_and_the_next_is_answered(tmp_p
 
 
 def test_a_pass_that_eats_memory_is_ended_and_the_next_is_answered(tmp_path):
-    model = confined(glutton(tmp_path / "glutton.onnx"), memory="700MiB", deadline=60)
+    # the ceiling is that of both processes, and this one has run thousands of tests
+    ceiling = resident(os.getpid()) + 700 * 2**20
+    model = confined(glutton(tmp_path / "glutton.onnx"), memory=ceiling, deadline=60)
     assert model.predict({"x": np.ones((1, 1), np.float32)})["y"].tolist() == [[1_000_001.0]]
     with pytest.raises(bb.ModelError, match="of memory"):
         model.predict({"x": np.full((1, 1), 2000, np.float32)})  # 8 GB
