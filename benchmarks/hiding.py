@@ -21,7 +21,10 @@ HEADER = (
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
 )
 PLAIN = bb.KernelShap(budget=None, estimator="kernel")
-BULK = bb.KernelShap(budget=2 * 64 + 2048, estimator="odd-kernel")
+BULK = {
+    "regression": bb.KernelShap(budget=2 * 64 + 2048, estimator="kernel"),
+    "odd kernel": bb.KernelShap(budget=2 * 64 + 2048, estimator="odd-kernel"),
+}
 MANY = 20
 
 
@@ -51,10 +54,13 @@ def questions() -> Iterator[Question]:
         yield Question(f"`{name}`, {count} background rows", subject.path, one)
     inputs = rng.permuted(digits, axis=0)[:MANY]
 
-    def many(model: Any) -> object:
-        return list(bb.explain_many(model, inputs, BULK, target=0, background=hundred))
+    for name, method in BULK.items():
 
-    yield Question(f"`mlp`, {MANY} rows at once, 100 background rows", found["mlp"].path, many, MANY)
+        def many(model: Any, method: bb.KernelShap = method) -> object:
+            return list(bb.explain_many(model, inputs, method, target=0, background=hundred))
+
+        title = f"`mlp`, {MANY} rows at once by {name}, 100 background rows"
+        yield Question(title, found["mlp"].path, many, MANY)
     for name, grid, rows in (("cnn", 4, None), ("cnn28", 14, None), ("cnn28", 7, rng.random((8, 1, 28, 28)))):
         subject = found[name]
         labels = bb.features.patches(subject.x.shape, grid, grid)[0]
