@@ -24,6 +24,8 @@ INSTANCES = {
     "cnn196": 3, "svm13": 10, "attention24": 6,
 }  # fmt: skip
 BUDGETS = (2, 5, 10, 50)
+DRAWS = 3
+"""Seeds per instance, of every estimator: a mean squared error is a mean over the drawing of the masks."""
 ESTIMATORS = ("auto", "odd-kernel", "cubic-kernel", "leverage", "permutation", "kernel")
 
 
@@ -58,11 +60,13 @@ def lines(game: str, count: int) -> list[str]:
     instances = list(GAMES[game](count))
     shap = np.zeros((len(instances), len(BUDGETS)))
     mine = np.zeros((len(ESTIMATORS), *shap.shape))
-    for i, one in enumerate(instances):
-        for b, times in enumerate(BUDGETS):
-            shap[i, b] = error(theirs(one, times * one.d, i), one.exact)
-            for e, name in enumerate(ESTIMATORS):
-                mine[e, i, b] = error(ours(one, name, times * one.d, i), one.exact)
+    for draw in range(DRAWS):
+        for i, one in enumerate(instances):
+            seed = i + draw * 1000
+            for b, times in enumerate(BUDGETS):
+                shap[i, b] += error(theirs(one, times * one.d, seed), one.exact) / DRAWS
+                for e, name in enumerate(ESTIMATORS):
+                    mine[e, i, b] += error(ours(one, name, times * one.d, seed), one.exact) / DRAWS
     head = f"| {game} ({len(instances)}) |"
     rows = [f"{head} shap, l1_reg=False: error | {_cells(np.median(shap, axis=0), '.1e')} |"]
     for e, name in enumerate(ESTIMATORS):

@@ -188,9 +188,7 @@ class _Drawn:
     def number(self, value: float) -> str:
         return self.hold(np.array(value, dtype=self.dtype))
 
-    def conv(
-        self, last: str, into: int, out: int, size: int, stride: int, bent: bool = True
-    ) -> str:
+    def conv(self, last: str, into: int, out: int, size: int, stride: int, bent: bool = True) -> str:
         weight = self.weight((out, into, size, size), into * size**2, 1.4 if bent else 0.7)
         bias = self.hold(np.zeros(out, dtype=self.dtype))
         made = self.node("Conv", [last, weight, bias], strides=[stride] * 2, pads=[size // 2] * 4)

@@ -22,6 +22,7 @@ from blackbox.numerics.estimators import (
     pair_interactions,
     second_order,
 )
+from blackbox.numerics.informative import InformativePairs
 from blackbox.numerics.interactions import exact_interactions
 
 CHUNK = 2**16
@@ -134,23 +135,22 @@ def paired(
 ) -> Rounds:
     """The start, a look at whether it settles the game (unless all is to be asked), then drawn pairs."""
     m, ends = players.m, (players.full - players.base) / 2
-    drawn, chances = designs.leverage_pairs(m, limit // 2 - m, rng, 0.0, 2)
+    design = _design(name, m, limit // 2 - m, rng)
     pairs = Pairs(designs.singles(m), np.zeros((0, len(ends))), ends, np.ones(m), m)
     scores = players(designs.asked(pairs.halves))
     moved = bool(np.ptp(np.concatenate([scores, players.base[None]]), axis=0).any())
     pairs = dataclasses.replace(pairs, odd=designs.odd_part(scores), even=designs.even_part(scores))
     if settle and (second_order(pairs) is not None or name == "exact"):
-        pairs, more = _extended(players, pairs, drawn[:WITNESSES], chances[:WITNESSES])
+        pairs, more = _extended(players, pairs, design, WITNESSES)
         moved = moved or more
         settled = second_order(pairs)
         if settled is not None:
             yield settled, 2 * len(pairs), moved, pairs
             return
-    first = min(len(drawn), max(WITNESSES, m // 2, len(pairs) - m))
+    first = min(len(design), max(WITNESSES, m // 2, len(pairs) - m))
     estimate = None
-    for count in _steps(m + first, m + len(drawn), growing):
-        new = slice(len(pairs) - m, count - m)
-        pairs, more = _extended(players, pairs, drawn[new], chances[new])
+    for count in _steps(m + first, m + len(design), growing):
+        pairs, more = _extended(players, pairs, design, count - m)
         moved = moved or more
         try:
             estimate = from_pairs("odd-kernel" if name == "exact" else name, pairs, estimate)
@@ -163,8 +163,17 @@ def paired(
             return
 
 
-def _extended(players: Players, pairs: Pairs, halves: np.ndarray, chances: np.ndarray) -> tuple[Pairs, bool]:
-    """Ask more pairs; say whether their scores differ from the base score."""
+def _design(name: str, m: int, count: int, rng: np.random.Generator) -> designs.Design:
+    """Leverage scores for their own estimator, and for a few witnesses; for kernels what informs most."""
+    if name in ("leverage", "exact"):
+        return designs.Drawn(*designs.leverage_pairs(m, count, rng, smallest=2))
+    return InformativePairs(m, count, rng)
+
+
+def _extended(players: Players, pairs: Pairs, design: designs.Design, count: int) -> tuple[Pairs, bool]:
+    """Ask the first ``count`` pairs of a design; say whether any new score differs from the base score."""
+    drawn, chances = design.first(count)
+    halves = drawn[len(pairs) - pairs.start :]
     if not len(halves):
         return pairs, False
     scores = players(designs.asked(halves))
@@ -174,7 +183,7 @@ def _extended(players: Players, pairs: Pairs, halves: np.ndarray, chances: np.nd
         even=np.concatenate([pairs.even, designs.even_part(scores)]),
         halves=np.concatenate([pairs.halves, halves]),
         odd=np.concatenate([pairs.odd, designs.odd_part(scores)]),
-        chances=np.concatenate([pairs.chances, chances]),
+        chances=np.concatenate([np.ones(pairs.start), chances]),
     ), bool(np.any(scores != players.base))
 
 
@@ -223,7 +232,8 @@ class Shared:
     def of(cls, several: Sequence[Players], masks: int, rng: np.random.Generator) -> Shared:
         """Draw the design, ask it of the first rows, and choose their common kernel."""
         m = several[0].m
-        drawn, chances = designs.leverage_pairs(m, max(0, masks // 2 - m), rng, 0.0, 2)
+        wanted = max(0, masks // 2 - m)
+        drawn, chances = InformativePairs(m, wanted, rng).first(wanted)
         halves = np.concatenate([designs.singles(m), drawn])
         odd = np.concatenate([designs.odd_part(one(designs.asked(halves))) for one in several], axis=1)
         ends = np.concatenate([(one.full - one.base) / 2 for one in several])

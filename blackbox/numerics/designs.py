@@ -6,9 +6,36 @@ here asks a coalition together with its complement.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import comb
+from typing import Protocol
 
 import numpy as np
+
+
+class Design(Protocol):
+    """Pairs in the order in which they are asked, after those that leave one feature out."""
+
+    def __len__(self) -> int: ...
+
+    def first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first pairs, Bool["count d"], and the chance that each is there, up to a factor."""
+        ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A design that was drawn at once: Bool["n d"] and Float["n"]."""
+
+    halves: np.ndarray
+    chances: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.halves)
+
+    def first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first pairs and their chances."""
+        return self.halves[:count], self.chances[:count]
 
 
 def singles(d: int) -> np.ndarray:
