@@ -37,7 +37,8 @@ class KernelShap:
     phi_i = sum_{S without i} |S|! (d-|S|-1)! / d! [v(S+i) - v(S)]. Exact by enumeration when the
     2^m - 2 coalitions of the m features that differ from the background fit the budget. Otherwise
     complementary pairs are asked: first the 2 m masks that hide or keep one feature, which settle a
-    game whose interactions have at most two members, then pairs of all sizes without replacement.
+    game whose interactions have at most two members, then the pairs that leave the least unknown about phi
+    (for ``leverage``: pairs of uniform sizes, without replacement).
     No feature is dropped; one that equals every background row gets 0.
 
     Parameters
