@@ -118,20 +118,40 @@ Rounds = Iterator[tuple[Estimate, int, bool, Pairs | None]]
 """After every round: the estimate, the masks asked so far, whether any score has differed, the pairs."""
 
 
-def _steps(first: int, last: int, growing: bool) -> list[int]:
-    """Numbers of pairs after which to look: all at once, or twice as many each time."""
-    found = [first]
-    while growing and found[-1] * 2 < last:
-        found.append(found[-1] * 2)
-    return (
-        [*found[:-1], last]
-        if len(found) > 1 and found[-1] * 6 > last * 5
-        else [*(found if growing else []), last]
-    )
+@dataclass(frozen=True)
+class Goal:
+    """How narrow the intervals are to be: the widest half-width over the range of the values."""
+
+    tolerance: float
+    confidence: float
+
+    def short(self, estimate: Estimate) -> float:
+        """Return how many times the design so far is expected to reach the goal; infinite where unknown."""
+        halves = intervals.half_widths(estimate, self.confidence)
+        return (intervals.relative_width(estimate.values, halves) / self.tolerance) ** 2
+
+
+RUNG, FAR = 2**0.25, 2**0.5
+"""Designs that are looked at grow by powers of the first, and by the second at most between two looks.
+
+Few looks, so that stopping at the first that seems narrow enough does not spoil coverage; fixed sizes, so
+that a last bit does not move them. A forecast is by the root of the number of pairs, which the errors of kernels
+undercut: larger leaps would waste passes.
+"""
+
+
+def _next(count: int, first: int, last: int, short: float) -> int:
+    """Return after how many pairs (or orders) to look again: where the goal is expected, if not too far."""
+    rungs = [first * RUNG**k for k in range(1 + int(4 * np.log2(max(1.0, last / first))) + 1)]
+    above = [round(rung) for rung in rungs if round(rung) > count]
+    wanted = [rung for rung in above if rung >= count * min(short, FAR)]
+    found = next(iter(wanted or above[-1:]), last)
+    # what would be left over is not worth a look of its own
+    return last if found * 6 > last * 5 else found
 
 
 def paired(
-    players: Players, limit: int, rng: np.random.Generator, name: str, growing: bool, settle: bool = True
+    players: Players, limit: int, rng: np.random.Generator, name: str, goal: Goal | None, settle: bool = True
 ) -> Rounds:
     """The start, a look at whether it settles the game (unless all is to be asked), then drawn pairs."""
     m, ends = players.m, (players.full - players.base) / 2
@@ -148,8 +168,9 @@ def paired(
             yield settled, 2 * len(pairs), moved, pairs
             return
     first = min(len(design), max(WITNESSES, m // 2, len(pairs) - m))
-    estimate = None
-    for count in _steps(m + first, m + len(design), growing):
+    estimate, last = None, m + len(design)
+    count = last if goal is None or (m + first) * 6 > last * 5 else m + first
+    while True:
         pairs, more = _extended(players, pairs, design, count - m)
         moved = moved or more
         try:
@@ -159,8 +180,9 @@ def paired(
                 f"The masks drawn do not determine all {m} features: raise the budget."
             ) from None
         yield estimate, 2 * len(pairs), moved, pairs
-        if name == "exact":
+        if name == "exact" or goal is None or count == last:
             return
+        count = _next(count, m + first, last, goal.short(estimate))
 
 
 def _design(name: str, m: int, count: int, rng: np.random.Generator) -> designs.Design:
@@ -187,12 +209,14 @@ def _extended(players: Players, pairs: Pairs, design: designs.Design, count: int
     ), bool(np.any(scores != players.base))
 
 
-def permuted(players: Players, limit: int, rng: np.random.Generator, growing: bool) -> Rounds:
+def permuted(players: Players, limit: int, rng: np.random.Generator, goal: Goal | None) -> Rounds:
     """Antithetic orders: 2 (m - 1) masks each."""
     m, ends = players.m, (players.full - players.base) / 2
     orders, halves = designs.chains(m, limit // (2 * (m - 1)), rng)
     odd, moved = np.zeros((0, m - 1, len(ends))), False
-    for count in _steps(min(4, len(orders)), len(orders), growing):
+    last, first = len(orders), min(4, len(orders))
+    count = last if goal is None or first * 6 > last * 5 else first
+    while True:
         new = halves[len(odd) : count]
         if len(new):
             scores = players(designs.asked(new.reshape(-1, m)))
@@ -200,6 +224,9 @@ def permuted(players: Players, limit: int, rng: np.random.Generator, growing: bo
             odd = np.concatenate([odd, designs.odd_part(scores).reshape(len(new), m - 1, -1)])
         estimate = antithetic_permutations(orders[:count], odd, ends)
         yield estimate, 2 * (m - 1) * count, moved, None
+        if goal is None or count == last:
+            return
+        count = _next(count, first, last, goal.short(estimate))
 
 
 def estimated_interactions(

@@ -18,7 +18,7 @@ from blackbox.numerics.coalitions import kernel_design
 from blackbox.numerics.estimators import MOST, Estimate
 from blackbox.numerics.least_squares import efficient_regression
 from blackbox.owen import divided
-from blackbox.players import POOL, WITNESSES, Players, Shared, estimated_interactions, paired, permuted
+from blackbox.players import POOL, WITNESSES, Goal, Players, Shared, estimated_interactions, paired, permuted
 from blackbox.settings import choice, number, whole
 
 ESTIMATORS = ("auto", "exact", "kernel", "leverage", "permutation", "odd-kernel", "cubic-kernel")
@@ -210,11 +210,11 @@ class KernelShap:
         if self.estimator == "kernel":
             return _kernel(players, limit, rng)
         wanted = self._wanted() if self.interactions == 1 else None
-        growing = wanted is not None
+        goal = None if wanted is None else Goal(wanted, self.confidence)
         rounds = (
-            permuted(players, limit, rng, growing)
+            permuted(players, limit, rng, goal)
             if self.estimator == "permutation"
-            else paired(players, limit, rng, self.estimator, growing, self.interactions == 1)
+            else paired(players, limit, rng, self.estimator, goal, self.interactions == 1)
         )
         for estimate, asked, moved, pairs in rounds:  # noqa: B007 - the last round is the answer
             width = intervals.relative_width(

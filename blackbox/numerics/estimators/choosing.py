@@ -13,8 +13,8 @@ from blackbox.numerics.estimators.gaussian import odd_kernel
 from blackbox.numerics.estimators.regression import leverage_regression
 from blackbox.numerics.threads import one_thread
 
-MARGIN = 0.7
-"""The regression's error has to be this much lower: with less, the kernel was better on six of nine games."""
+MARGIN = 0.4
+"""The regression's error has to be this much lower: at 0.66 to 0.8 the kernel's values were still 1.3 to 3 times better."""
 
 
 @one_thread
