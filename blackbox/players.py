@@ -131,21 +131,21 @@ class Goal:
         return (intervals.relative_width(estimate.values, halves) / self.tolerance) ** 2
 
 
-RUNG, FAR = 2**0.25, 2**0.5
-"""Designs that are looked at grow by powers of the first, and by the second at most between two looks.
+RUNG = 2**0.25
+"""Designs that are looked at grow by powers of this: by one or by two of them between two looks.
 
 Few looks, so that stopping at the first that seems narrow enough does not spoil coverage; fixed sizes, so
-that a last bit does not move them. A forecast is by the root of the number of pairs, which the errors of kernels
-undercut: larger leaps would waste passes.
+that a last bit does not move them. A forecast is by the root of the number of pairs, which the errors of
+kernels undercut: larger leaps would waste passes.
 """
 
 
 def _next(count: int, first: int, last: int, short: float) -> int:
     """Return after how many pairs (or orders) to look again: where the goal is expected, if not too far."""
-    rungs = [first * RUNG**k for k in range(1 + int(4 * np.log2(max(1.0, last / first))) + 1)]
-    above = [round(rung) for rung in rungs if round(rung) > count]
-    wanted = [rung for rung in above if rung >= count * min(short, FAR)]
-    found = next(iter(wanted or above[-1:]), last)
+    rung = 0
+    while round(first * RUNG**rung) <= count:
+        rung += 1
+    found = round(first * RUNG ** (rung if first * RUNG**rung >= count * short else rung + 1))
     # what would be left over is not worth a look of its own
     return last if found * 6 > last * 5 else found
 

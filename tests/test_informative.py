@@ -11,6 +11,7 @@ from blackbox.numerics.estimators.choices import FREE, Choice
 from blackbox.numerics.estimators.odd_kernel import Product
 from blackbox.numerics.estimators.symmetric import TIES
 from blackbox.numerics.informative import NOISE, STRENGTH, InformativePairs
+from blackbox.players import _next
 
 
 def first(d, count, seed=0, smallest=2):
@@ -116,3 +117,20 @@ def test_rounding_does_not_choose():
     unknown, reach = np.eye(4) * 2.0, np.ones((4, 3))
     reach[2] *= 1 + 1e-9
     assert informative._greedy(unknown, reach, 2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("short", "expected"), [(1.01, 1.19), (1.15, 1.19), (1.3, 1.41), (50.0, 1.41), (np.inf, 1.41)]
+)
+def test_the_next_look_is_where_the_goal_is_expected_but_never_far(short, expected):
+    assert _next(1000, 1000, 10**6, short) / 1000 == pytest.approx(expected, abs=0.01)
+
+
+def test_looks_end_at_the_budget_and_leave_no_crumbs():
+    counts, short = [100], 9.0
+    while counts[-1] < 2000:
+        counts.append(_next(counts[-1], 100, 2000, short))
+        assert counts[-1] > counts[-2]
+    assert counts[-1] == 2000
+    assert counts[-2] * 6 <= 2000 * 5
+    assert _next(1900, 1900, 2000, short) == 2000

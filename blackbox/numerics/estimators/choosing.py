@@ -14,7 +14,8 @@ from blackbox.numerics.estimators.regression import leverage_regression
 from blackbox.numerics.threads import one_thread
 
 MARGIN = 0.4
-"""The regression's error has to be this much lower: at 0.66 to 0.8 the kernel's values were still 1.3 to 3 times better."""
+"""The regression's error has to be this much lower: at 0.66 to 0.8 of the kernel's, its values were still 1.3
+to 3 times worse."""
 
 
 @one_thread
