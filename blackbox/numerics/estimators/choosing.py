@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from blackbox.numerics.estimators.adjusted import MOST, adjusted_regression
-from blackbox.numerics.estimators.choices import LIKELY, STARTERS
+from blackbox.numerics.estimators.choices import STARTERS, likely
 from blackbox.numerics.estimators.estimate import Estimate, Pairs
 from blackbox.numerics.estimators.gaussian import odd_kernel
 from blackbox.numerics.estimators.regression import leverage_regression
@@ -54,9 +54,9 @@ def from_pairs(name: str, pairs: Pairs, before: Estimate | None = None) -> Estim
 
 def judging(pairs: Pairs) -> Pairs:
     """Keep the pairs by which a large design is judged, so that both errors are of the same sample."""
-    first = slice(0, pairs.start + LIKELY)
+    rows = np.concatenate([np.arange(pairs.start), pairs.start + likely(len(pairs) - pairs.start)])
     return dataclasses.replace(
-        pairs, halves=pairs.halves[first], odd=pairs.odd[first], chances=pairs.chances[first]
+        pairs, halves=pairs.halves[rows], odd=pairs.odd[rows], chances=pairs.chances[rows]
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox.numerics.estimators.choices import LIKELY, NOISES, STRENGTHS, capped
+from blackbox.numerics.estimators.choices import NOISES, STRENGTHS, capped, likely
 from blackbox.numerics.estimators.estimate import Pairs
 from blackbox.numerics.estimators.gaussian import ENOUGH
 from blackbox.numerics.estimators.odd_kernel import NODES, WEIGHTS, squares
@@ -149,7 +149,8 @@ def _one(
 def _chosen(z: np.ndarray, y: np.ndarray, share: np.ndarray, size: np.ndarray) -> tuple[Even, float]:
     """Return the kernel and noise of least leave-one-out error over at most 128 drawn pairs."""
     d = z.shape[1]
-    judges = np.concatenate([np.flatnonzero(share == 0), np.flatnonzero(share > 0)[:LIKELY]])
+    drawn = np.flatnonzero(share)
+    judges = np.concatenate([np.flatnonzero(share == 0), drawn[likely(len(drawn))]])
     z, y, share = z[judges], y[judges], share[judges]
     shape = np.maximum(size / size.mean(), 0.02) if size.any() else np.ones(d)
     best = (Even(np.full(d, 1 / d)), NOISES[-1], np.inf)
