@@ -110,6 +110,30 @@ def shapley(q: Question) -> np.ndarray:
     return shapley_of_game(known.__getitem__, q.d)
 
 
+def moderated_covariance(gains: list[list[float]]) -> tuple[np.ndarray, float]:
+    """Covariance of a feature's gain in one order and its degrees of freedom, from n orders of d gains.
+
+    Best linear estimate of every variance from its own and from the mean of all (Buehlmann 1969).
+    """
+    n, d = len(gains), len(gains[0])
+    mean = [sum(row[i] for row in gains) / n for i in range(d)]
+    own = np.zeros((d, d))
+    for i in range(d):
+        for j in range(d):
+            own[i, j] = sum((row[i] - mean[i]) * (row[j] - mean[j]) for row in gains) / (n - 1)
+    s2 = [own[i, i] for i in range(d)]
+    middle = sum(s2) / d
+    seen = sum((s - middle) ** 2 for s in s2) / (d - 1)
+    by_chance = 2 * sum(s**2 for s in s2) / d / (n + 1)
+    weight = max(0.0, seen - by_chance) / (max(0.0, seen - by_chance) + by_chance)
+    found = np.zeros((d, d))
+    for i in range(d):
+        for j in range(d):
+            alike = middle if i == j else -middle / (d - 1)
+            found[i, j] = weight * own[i, j] + (1 - weight) * alike
+    return found, (n - 1) / (weight + (1 - weight) / (d - 1))
+
+
 def constrained_least_squares(
     masks: np.ndarray, weights: np.ndarray, values: np.ndarray, base: float, full: float
 ) -> np.ndarray:
