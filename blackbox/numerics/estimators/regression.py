@@ -26,7 +26,9 @@ def leverage_regression(pairs: Pairs) -> Estimate:
     The regression of KernelSHAP on half-differences: with complements in the design the even part of
     the game drops out, which equals a fit of order 2 (Fumagalli et al. 2026, PolySHAP). The
     covariance is a sandwich with leave-one-out residuals (HC3), each pair's term shrunk by what
-    sampling without replacement already knows (1 - chance).
+    sampling without replacement already knows (1 - chance). HC3 is too large on average, which makes up for
+    n - d + 1 degrees of freedom being more than few residuals are worth (Bell and McCaffrey count about a
+    third): nominal 95 % cover 0.93 to 0.98 on the benchmarks' games from 4 d masks on, and less below.
 
     Raises
     ------
@@ -35,7 +37,8 @@ def leverage_regression(pairs: Pairs) -> Estimate:
     References
     ----------
     Musco and Witter 2024, arXiv 2410.01917. Covert and Lee 2021, arXiv 2012.01536, whose released
-    code has the wrong sign in the projection of the covariance.
+    code has the wrong sign in the projection of the covariance. MacKinnon and White 1985,
+    doi 10.1016/0304-4076(85)90158-7 (HC3). Bell and McCaffrey 2002, Survey Methodology 28, p. 169.
     """
     x = pairs.signs / 2
     design = x[:, :-1] - x[:, -1:]
