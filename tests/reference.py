@@ -152,6 +152,40 @@ def constrained_least_squares(
     return np.linalg.solve(system, right)[:d]
 
 
+def sampled_covariance(
+    masks: np.ndarray, chances: np.ndarray, odd: np.ndarray, end: float, start: int
+) -> np.ndarray:
+    """Covariance of the paired regression's error, the pairs not asked as a finite population's rest.
+
+    sum_asked (a - c)(a - c)' e^2 / (1 - leverage) + s^2 sum_others c c': a by fitting a game that is 1 at one
+    pair, c by the definition of its Shapley values.
+    """
+    d = masks.shape[1]
+    both = np.concatenate([masks, ~masks])
+    weights = [kernel_weight(d, int(m.sum())) / c for m, c in zip(masks, chances, strict=True)]
+
+    def fitted(y: np.ndarray, full: float) -> np.ndarray:
+        twice = np.concatenate([weights, weights])
+        return constrained_least_squares(both, twice, np.concatenate([y, -y]), -full, full)
+
+    def exact(kept: tuple[int, ...]) -> np.ndarray:
+        here, there = frozenset(kept), frozenset(range(d)) - frozenset(kept)
+        return shapley_of_game(lambda s: float(s == here) - float(s == there), d)
+
+    phi, found, scores = fitted(odd, end), np.zeros((d, d)), []
+    asked = {tuple(np.flatnonzero(m).tolist()) for m in both}
+    for j, mask in enumerate(masks):
+        z = np.where(mask, 1.0, -1.0)
+        a = fitted(np.eye(len(masks))[j], 0.0)
+        scores.append((odd[j] - z @ phi / 2) ** 2 / (1 - z @ a / 2))
+        away = a - exact(tuple(np.flatnonzero(mask).tolist()))
+        found += np.outer(away, away) * scores[-1]
+    for kept in subsets(range(d)):
+        if 0 < len(kept) < d and kept not in asked and 0 in kept:
+            found += np.outer(exact(kept), exact(kept)) * np.mean(scores[start:])
+    return found
+
+
 def kernel_weight(d: int, size: int) -> float:
     """Lundberg and Lee's kernel (d-1) / (C(d,s) s (d-s))."""
     return (d - 1) / (comb(d, size) * size * (d - size))

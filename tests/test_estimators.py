@@ -207,6 +207,36 @@ def test_the_regression_is_kernelshaps_own_on_the_same_masks():
     assert_allclose(leverage_regression(pairs).values[:, 0], twin, atol=1e-9)
 
 
+@pytest.mark.parametrize("drawn", [8, 16])
+def test_the_regressions_covariance_is_that_of_a_sample_of_all_pairs(drawn):
+    v, _ = game_of(6, 3)
+    pairs = pairs_of(v, 6, drawn)
+    twin = reference.sampled_covariance(pairs.halves, pairs.chances, pairs.odd[:, 0], pairs.ends[0], 6)
+    assert_allclose(leverage_regression(pairs).covariance[0], twin, atol=1e-12, rtol=1e-9)
+
+
+def test_the_regression_on_every_pair_has_no_error():
+    v, exact = game_of(6, 3)
+    found = leverage_regression(pairs_of(v, 6, 31 - 6))
+    assert_allclose(found.values[:, 0], exact, atol=1e-12)
+    assert_allclose(found.covariance, 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("count", [18, 40])
+def test_intervals_of_the_regression_cover(count):
+    masks, covered, widths, errors = every_coalition(9), [], [], []
+    for seed in range(150):
+        v = (pivotal if seed % 2 else quota)(np.random.default_rng(seed), 9)
+        exact = exact_shapley(masks, v(masks))
+        found = leverage_regression(pairs_of(v, 9, count - 9, seed))
+        half = intervals.half_widths(found, 0.95)
+        covered.append((np.abs(found.values - exact) <= half + 1e-9).mean())
+        widths.append(2 * half.mean())
+        errors.append(((found.values - exact) ** 2).mean())
+    assert 0.92 <= np.mean(covered) <= 0.99
+    assert np.mean(widths) <= 5 * np.sqrt(np.mean(errors))
+
+
 def test_the_weights_are_the_kernel_over_the_chance():
     v, _ = game_of(6, 3)
     pairs = pairs_of(v, 6, 12)
