@@ -110,6 +110,30 @@ def shapley(q: Question) -> np.ndarray:
     return shapley_of_game(known.__getitem__, q.d)
 
 
+def moderated_covariance(gains: list[list[float]]) -> tuple[np.ndarray, float]:
+    """Covariance of a feature's gain in one order and its degrees of freedom, from n orders of d gains.
+
+    Best linear estimate of every variance from its own and from the mean of all (Buehlmann 1969).
+    """
+    n, d = len(gains), len(gains[0])
+    mean = [sum(row[i] for row in gains) / n for i in range(d)]
+    own = np.zeros((d, d))
+    for i in range(d):
+        for j in range(d):
+            own[i, j] = sum((row[i] - mean[i]) * (row[j] - mean[j]) for row in gains) / (n - 1)
+    s2 = [own[i, i] for i in range(d)]
+    middle = sum(s2) / d
+    seen = sum((s - middle) ** 2 for s in s2) / (d - 1)
+    by_chance = 2 * sum(s**2 for s in s2) / d / (n + 1)
+    weight = max(0.0, seen - by_chance) / (max(0.0, seen - by_chance) + by_chance)
+    found = np.zeros((d, d))
+    for i in range(d):
+        for j in range(d):
+            alike = middle if i == j else -middle / (d - 1)
+            found[i, j] = weight * own[i, j] + (1 - weight) * alike
+    return found, (n - 1) / (weight + (1 - weight) / (d - 1))
+
+
 def constrained_least_squares(
     masks: np.ndarray, weights: np.ndarray, values: np.ndarray, base: float, full: float
 ) -> np.ndarray:
@@ -126,6 +150,40 @@ def constrained_least_squares(
     system[:d, d] = system[d, :d] = 1.0
     right[d] = full - base
     return np.linalg.solve(system, right)[:d]
+
+
+def sampled_covariance(
+    masks: np.ndarray, chances: np.ndarray, odd: np.ndarray, end: float, start: int
+) -> np.ndarray:
+    """Covariance of the paired regression's error, the pairs not asked as a finite population's rest.
+
+    sum_asked (a - c)(a - c)' e^2 / (1 - leverage) + s^2 sum_others c c': a by fitting a game that is 1 at one
+    pair, c by the definition of its Shapley values.
+    """
+    d = masks.shape[1]
+    both = np.concatenate([masks, ~masks])
+    weights = [kernel_weight(d, int(m.sum())) / c for m, c in zip(masks, chances, strict=True)]
+
+    def fitted(y: np.ndarray, full: float) -> np.ndarray:
+        twice = np.concatenate([weights, weights])
+        return constrained_least_squares(both, twice, np.concatenate([y, -y]), -full, full)
+
+    def exact(kept: tuple[int, ...]) -> np.ndarray:
+        here, there = frozenset(kept), frozenset(range(d)) - frozenset(kept)
+        return shapley_of_game(lambda s: float(s == here) - float(s == there), d)
+
+    phi, found, scores = fitted(odd, end), np.zeros((d, d)), []
+    asked = {tuple(np.flatnonzero(m).tolist()) for m in both}
+    for j, mask in enumerate(masks):
+        z = np.where(mask, 1.0, -1.0)
+        a = fitted(np.eye(len(masks))[j], 0.0)
+        scores.append((odd[j] - z @ phi / 2) ** 2 / (1 - z @ a / 2))
+        away = a - exact(tuple(np.flatnonzero(mask).tolist()))
+        found += np.outer(away, away) * scores[-1]
+    for kept in subsets(range(d)):
+        if 0 < len(kept) < d and kept not in asked and 0 in kept:
+            found += np.outer(exact(kept), exact(kept)) * np.mean(scores[start:])
+    return found
 
 
 def kernel_weight(d: int, size: int) -> float:

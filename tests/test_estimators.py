@@ -13,7 +13,7 @@ from toys import Counted
 import blackbox as bb
 from blackbox.methods.kernelshap import ESTIMATORS
 from blackbox.numerics import designs, intervals
-from blackbox.numerics.coalitions import every_coalition
+from blackbox.numerics.coalitions import every_coalition, exact_shapley
 from blackbox.numerics.estimators import (
     Pairs,
     antithetic_permutations,
@@ -21,7 +21,9 @@ from blackbox.numerics.estimators import (
     odd_kernel,
     second_order,
 )
+from blackbox.numerics.estimators.freedom import of_dependent, of_heavy
 from blackbox.numerics.estimators.odd_kernel import SPREAD, Blend, Cubic, Nugget, Product, Spread
+from blackbox.numerics.estimators.permutations import moderated
 from blackbox.numerics.estimators.refining import Search, refined, shape_of
 from blackbox.numerics.estimators.regression import kernel_weights
 from blackbox.numerics.interactions import exact_interactions
@@ -205,6 +207,36 @@ def test_the_regression_is_kernelshaps_own_on_the_same_masks():
     assert_allclose(leverage_regression(pairs).values[:, 0], twin, atol=1e-9)
 
 
+@pytest.mark.parametrize("drawn", [8, 16])
+def test_the_regressions_covariance_is_that_of_a_sample_of_all_pairs(drawn):
+    v, _ = game_of(6, 3)
+    pairs = pairs_of(v, 6, drawn)
+    twin = reference.sampled_covariance(pairs.halves, pairs.chances, pairs.odd[:, 0], pairs.ends[0], 6)
+    assert_allclose(leverage_regression(pairs).covariance[0], twin, atol=1e-12, rtol=1e-9)
+
+
+def test_the_regression_on_every_pair_has_no_error():
+    v, exact = game_of(6, 3)
+    found = leverage_regression(pairs_of(v, 6, 31 - 6))
+    assert_allclose(found.values[:, 0], exact, atol=1e-12)
+    assert_allclose(found.covariance, 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("count", [18, 40])
+def test_intervals_of_the_regression_cover(count):
+    masks, covered, widths, errors = every_coalition(9), [], [], []
+    for seed in range(150):
+        v = (pivotal if seed % 2 else quota)(np.random.default_rng(seed), 9)
+        exact = exact_shapley(masks, v(masks))
+        found = leverage_regression(pairs_of(v, 9, count - 9, seed))
+        half = intervals.half_widths(found, 0.95)
+        covered.append((np.abs(found.values - exact) <= half + 1e-9).mean())
+        widths.append(2 * half.mean())
+        errors.append(((found.values - exact) ** 2).mean())
+    assert 0.92 <= np.mean(covered) <= 0.99
+    assert np.mean(widths) <= 5 * np.sqrt(np.mean(errors))
+
+
 def test_the_weights_are_the_kernel_over_the_chance():
     v, _ = game_of(6, 3)
     pairs = pairs_of(v, 6, 12)
@@ -218,9 +250,7 @@ def test_the_weights_are_the_kernel_over_the_chance():
 def test_antithetic_permutations_are_marginal_gains_both_ways():
     v, _ = game_of(5, 4)
     orders, halves = designs.chains(5, 3, np.random.default_rng(0))
-    odd = designs.odd_part(v(designs.asked(halves.reshape(-1, 5)))).reshape(3, 4, 1)
-    ends = v(np.array([[False] * 5, [True] * 5]))
-    found = antithetic_permutations(orders, odd, (ends[1] - ends[0]) / 2)
+    found = orders_of(v, orders, halves)
 
     def score(kept):
         return float(v(np.array([[i in kept for i in range(5)]]))[0, 0])
@@ -231,7 +261,91 @@ def test_antithetic_permutations_are_marginal_gains_both_ways():
             for place, i in enumerate(walk):
                 each[k, i] += (score(set(walk[: place + 1])) - score(set(walk[:place]))) / 2
     assert_allclose(found.values[:, 0], each.mean(axis=0), atol=1e-12)
-    assert_allclose(np.diag(found.covariance[0]), each.var(axis=0, ddof=1) / 3, atol=1e-12)
+    covariance, freedom = reference.moderated_covariance(each.tolist())
+    assert_allclose(found.covariance[0], covariance / 3, atol=1e-12)
+    assert_allclose(found.freedom, [freedom])
+
+
+def orders_of(v, orders, halves):
+    d = orders.shape[1]
+    odd = designs.odd_part(v(designs.asked(halves.reshape(-1, d)))).reshape(len(orders), d - 1, -1)
+    ends = v(np.array([[False] * d, [True] * d]))
+    return antithetic_permutations(orders, odd, (ends[1] - ends[0]) / 2)
+
+
+def test_variances_are_moderated_as_far_as_they_differ_by_chance():
+    rng = np.random.default_rng(0)
+    for sizes in (np.ones(6), np.array([0.01, 0.1, 1, 1, 5, 20])):
+        gains = rng.normal(size=(8, 6)) * sizes
+        own = np.cov(gains, rowvar=False)
+        found, freedom = moderated(np.stack([own, np.eye(6) * 0]), 8)
+        covariance, expected = reference.moderated_covariance(gains.tolist())
+        assert_allclose(found[0], covariance, atol=1e-12)
+        assert freedom[0] == pytest.approx(expected)
+        assert not found[1].any()
+        assert 7 <= freedom[0] <= 35
+        assert_allclose(np.trace(found[0]), np.trace(own))
+    assert freedom[0] < 12  # features that differ stand for themselves
+
+
+def pivotal(rng, d):
+    """A vote that nearly always turns on one feature: gains are nothing or everything."""
+    first, last = rng.normal(size=(d, 12)) * 2 / np.sqrt(d), rng.normal(size=12) * 20 / np.sqrt(12)
+    return lambda m: (1 / (1 + np.exp(-np.tanh(m.astype(float) @ first) @ last)))[:, None]
+
+
+def quota(rng, d):
+    """A weighted majority: one interaction of every order."""
+    weights = rng.exponential(size=d)
+    return lambda m: (1 / (1 + np.exp(-12 * (m.astype(float) @ weights / weights.sum() - 0.5))))[:, None]
+
+
+@pytest.mark.parametrize("make", [pivotal, quota])
+@pytest.mark.parametrize("count", [5, 12])
+def test_intervals_of_few_permutations_cover(make, count):
+    masks, covered, widths, errors, wrong = every_coalition(9), [], [], [], []
+    for seed in range(150):
+        rng = np.random.default_rng([seed, count])
+        v = make(rng, 9)
+        exact = exact_shapley(masks, v(masks))
+        found = orders_of(v, *designs.chains(9, count, rng))
+        half = intervals.half_widths(found, 0.95)
+        covered.append((np.abs(found.values - exact) <= half + 1e-9).mean())
+        widths.append(2 * half.mean())
+        errors.append(((found.values - exact) ** 2).mean())
+        ranking, apart = intervals.ranks_apart(found, 0.95)
+        wrong.append((apart[:, 0] & (np.diff(exact[ranking[:, 0], 0]) > 0)).any())
+    assert 0.92 <= np.mean(covered) <= 0.99
+    assert np.mean(widths) <= 5 * np.sqrt(np.mean(errors))
+    assert np.mean(wrong) <= 0.05
+
+
+def test_dependent_and_heavy_tailed_squares_are_worth_their_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(12, 12)) + 2 * np.eye(12)
+    precision = root @ root.T
+    spread = np.sqrt(np.diag(precision))
+    draws = (rng.normal(size=(200_000, 12)) @ root.T / spread) ** 2
+    means = draws.mean(axis=1)
+    assert of_dependent(precision) == pytest.approx(2 * means.mean() ** 2 / means.var(), rel=0.03)
+    assert of_dependent(np.diag([1.0, 2, 3])) == pytest.approx(3)
+    # ten of sixty are 1 or -1, the others nothing: kurtosis 6, and their mean square is a binomial's share
+    residuals = np.repeat([1.0, -1, 0], [5, 5, 50])[:, None]
+    share = 10 / 60
+    assert_allclose(of_heavy(60.0, residuals), 2 * share**2 / (share * (1 - share) / 60))
+    assert_allclose(of_heavy(60.0, np.sign(residuals - 0.5)), 60)  # light tails earn nothing
+    assert_array_equal(of_heavy(7.0, np.zeros((5, 2))), [7, 7])
+
+
+def test_the_doubt_about_the_kernel_shrinks_as_pairs_are_added():
+    widths, errors = [], []
+    for seed in range(6):
+        v = pivotal(np.random.default_rng(seed), 10)
+        exact = exact_shapley(every_coalition(10), v(every_coalition(10)))
+        found = odd_kernel(pairs_of(v, 10, 440, seed))
+        widths.append(2 * intervals.half_widths(found, 0.95).mean())
+        errors.append(((found.values - exact) ** 2).mean())
+    assert 2 <= np.mean(widths) / np.sqrt(np.mean(errors)) <= 6
 
 
 @pytest.mark.parametrize("d", [4, 5, 9, 40])

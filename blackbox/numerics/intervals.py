@@ -20,7 +20,13 @@ def half_widths(estimate: Estimate, confidence: float) -> np.ndarray | None:
     if estimate.covariance is None or not np.isfinite(estimate.covariance).all():
         return None
     variances = np.einsum("tii->it", estimate.covariance)
-    return np.asarray(quantile(confidence, estimate.freedom) * np.sqrt(np.maximum(variances, 0)))
+    return np.asarray(_quantiles(confidence, estimate) * np.sqrt(np.maximum(variances, 0)))
+
+
+def _quantiles(confidence: float, estimate: Estimate) -> np.ndarray:
+    """Float["t"]."""
+    targets = np.broadcast_to(estimate.freedom, estimate.values.shape[1:])
+    return np.array([quantile(confidence, float(freedom)) for freedom in targets])
 
 
 def relative_width(values: np.ndarray, halves: np.ndarray | None) -> float:
@@ -64,14 +70,14 @@ def ranks_apart(estimate: Estimate, confidence: float) -> tuple[np.ndarray, np.n
     apart = np.zeros((max(0, d - 1), targets), dtype=bool)
     if estimate.covariance is None or not np.isfinite(estimate.covariance).all() or d < 2:
         return ranking, apart
-    limit = quantile(1 - (1 - confidence) / (d - 1), estimate.freedom)
+    limits = _quantiles(1 - (1 - confidence) / (d - 1), estimate)
     for t in range(targets):
         a, b = ranking[:-1, t], ranking[1:, t]
         c = estimate.covariance[t]
         spread = np.sqrt(np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0))
         gap = estimate.values[a, t] - estimate.values[b, t]
         # what rounding alone can do is no difference
-        apart[:, t] = gap > np.maximum(limit * spread, 1e-9 * np.abs(estimate.values[:, t]).max())
+        apart[:, t] = gap > np.maximum(limits[t] * spread, 1e-9 * np.abs(estimate.values[:, t]).max())
     return ranking, apart
 
 

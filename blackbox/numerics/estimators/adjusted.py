@@ -23,7 +23,7 @@ def adjusted_regression(pairs: Pairs, family: str, before: Estimate | None = Non
 
     Shapley values are linear, so those of the surrogate (known in closed form) and of what it misses
     add up. A pair that the GP learnt from counts with its leave-one-out residual, the others with their
-    own, so the regression's sandwich covariance is of errors that nothing was fitted to.
+    own, so the regression's covariance is of errors that nothing was fitted to.
 
     Raises
     ------

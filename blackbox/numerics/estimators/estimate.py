@@ -45,15 +45,16 @@ class Estimate:
     """Shapley values of d features for t targets, and their uncertainty.
 
     values : Float[np.ndarray, "d t"], summing to v(N) - v(empty). covariance : Float[np.ndarray, "t d d"];
-    None where nothing can be said. freedom : degrees of freedom behind the covariance's scale.
-    error : Float[np.ndarray, "t"], mean squared leave-one-out error of h over the drawn pairs. notes :
-    what was chosen, for the record. chosen : the same for an estimate from more pairs of the design.
+    None where nothing can be said. freedom : degrees of freedom behind the covariance's scale, one for all
+    targets or Float["t"]. error : Float[np.ndarray, "t"], mean squared leave-one-out error of h over the
+    drawn pairs. notes : what was chosen, for the record. chosen : the same for an estimate from more pairs
+    of the design.
     """
 
     name: str
     values: np.ndarray
     covariance: np.ndarray | None
-    freedom: float
+    freedom: float | np.ndarray
     error: np.ndarray
     notes: Mapping[str, object] = field(default_factory=dict)
     chosen: object = field(default=None, repr=False)

@@ -1,10 +1,11 @@
-"""The paired weighted regression: Leverage SHAP, with leave-one-out errors and a sandwich covariance."""
+"""The paired weighted regression: Leverage SHAP, with leave-one-out errors and the covariance of a sample."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from blackbox.numerics.estimators.estimate import Estimate, Pairs
+from blackbox.numerics.estimators.odd_kernel import Nugget
 from blackbox.numerics.least_squares import is_regular
 
 
@@ -24,9 +25,17 @@ def leverage_regression(pairs: Pairs) -> Estimate:
     """Fit h(S) = 1/2 sum_i z_i phi_i with weights w(S) / chance(S), subject to sum phi = 2 h(N).
 
     The regression of KernelSHAP on half-differences: with complements in the design the even part of
-    the game drops out, which equals a fit of order 2 (Fumagalli et al. 2026, PolySHAP). The
-    covariance is a sandwich with leave-one-out residuals (HC3), each pair's term shrunk by what
-    sampling without replacement already knows (1 - chance).
+    the game drops out, which equals a fit of order 2 (Fumagalli et al. 2026, PolySHAP).
+
+    What it misses e(S) is no noise but part of a finite population: with every pair asked the regression is
+    the definition, phi_i = sum_S c_i(S) h(S), and with some it weighs them by a_i(S) instead. The error is
+    sum_asked (a_i - c_i) e - sum_others c_i e, and its covariance
+
+    sum_asked (a - c)(a - c)' e^2 / (1 - leverage) + s^2 sum_others c c',
+
+    residuals taken for independent, each squared one divided by what fitting left of its expectation (HC2),
+    s^2 the mean of these over the drawn pairs. What the drawn pairs do to the weights of the fixed start is
+    in the first sum, and nothing is left in either when all are asked.
 
     Raises
     ------
@@ -35,7 +44,8 @@ def leverage_regression(pairs: Pairs) -> Estimate:
     References
     ----------
     Musco and Witter 2024, arXiv 2410.01917. Covert and Lee 2021, arXiv 2012.01536, whose released
-    code has the wrong sign in the projection of the covariance.
+    code has the wrong sign in the projection of the covariance. Royall 1970, doi 10.1093/biomet/57.2.377
+    (errors of predicted finite populations). MacKinnon and White 1985, doi 10.1016/0304-4076(85)90158-7.
     """
     x = pairs.signs / 2
     design = x[:, :-1] - x[:, -1:]
@@ -50,24 +60,23 @@ def leverage_regression(pairs: Pairs) -> Estimate:
     values = np.concatenate([free, (2 * pairs.ends - free.sum(axis=0))[None]])
     lever = np.einsum("nd,nd->n", design @ inverse, design) * weights
     # a pair that alone decides a feature has leverage 1: nothing is left to judge it by
-    off = (y - design @ free) / np.maximum(1 - lever, 1e-6)[:, None]
+    left = np.maximum(1 - lever, 1e-6)[:, None]
+    missed = y - design @ free
+    judges = slice(pairs.start if len(pairs) > pairs.start else 0, None)
+    influence = (design * weights[:, None]) @ inverse
     return Estimate(
-        "leverage", values, _sandwich(design, inverse, weights, off, pairs), _freedom(pairs, design),
-        (off[pairs.start :] ** 2).mean(axis=0) if len(pairs) > pairs.start else (off**2).mean(axis=0),
+        "leverage", values, _covariance(influence, missed**2 / left, pairs, judges),
+        float(max(1, len(pairs) - design.shape[1])), ((missed / left)[judges] ** 2).mean(axis=0),
     )  # fmt: skip
 
 
-def _freedom(pairs: Pairs, design: np.ndarray) -> float:
-    return float(max(1, len(pairs) - design.shape[1]))
-
-
-def _sandwich(
-    design: np.ndarray, inverse: np.ndarray, weights: np.ndarray, off: np.ndarray, pairs: Pairs
-) -> np.ndarray:
-    """Float["t d d"]: A (sum_j w_j^2 (1 - chance_j) e_j^2 x_j x_j') A', with the last feature restored."""
+def _covariance(free: np.ndarray, squares: np.ndarray, pairs: Pairs, judges: slice) -> np.ndarray:
+    """Float["t d d"] from a_i(S) of all features but the last, "n d-1", and squared residuals "n t"."""
     if len(pairs) < pairs.d + 2:
-        return np.full((off.shape[1], pairs.d, pairs.d), np.nan)
-    influence = (design * weights[:, None]) @ inverse
-    influence = np.concatenate([influence, -influence.sum(axis=1, keepdims=True)], axis=1)
-    influence *= np.sqrt(np.clip(1 - pairs.chances, 0.0, 1.0))[:, None]
-    return np.stack([(influence * e[:, None]).T @ (influence * e[:, None]) for e in off.T])
+        return np.full((squares.shape[1], pairs.d, pairs.d), np.nan)
+    everyone = Nugget(pairs.d)
+    wanted = everyone.shapley(pairs.signs)
+    off = np.concatenate([free, -free.sum(axis=1, keepdims=True)], axis=1) - wanted
+    others = everyone.prior() - wanted.T @ wanted
+    size = squares[judges].mean(axis=0)
+    return np.stack([(off * e[:, None]).T @ off + s * others for e, s in zip(squares.T, size, strict=True)])

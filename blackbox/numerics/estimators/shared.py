@@ -19,6 +19,7 @@ from blackbox.numerics.estimators.choices import (
     trimmed,
 )
 from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
+from blackbox.numerics.estimators.freedom import of_dependent, of_heavy
 from blackbox.numerics.estimators.odd_kernel import Kernel, Product
 from blackbox.numerics.estimators.symmetric import inverse_of
 from blackbox.numerics.threads import one_thread
@@ -30,6 +31,7 @@ class Operator:
 
     halves : Bool[np.ndarray, "n d"]. inverse : Float["n+1 n+1"], of the kernel matrix with noise, the full
     mask first. reach : Float["n+1 d"], Cov(phi, h). covariance : Float["d d"], posterior per unit of scale.
+    share : Float["n+1"], how much each row counts for the scale. freedom : of that scale, for normal errors.
     """
 
     halves: np.ndarray
@@ -37,20 +39,23 @@ class Operator:
     reach: np.ndarray
     covariance: np.ndarray
     share: np.ndarray
+    freedom: float
     kernel: Kernel
 
     def __call__(self, odd: np.ndarray, ends: np.ndarray) -> Estimate:
         """Estimate from half-differences Float["n t"] in the design's order.
 
-        The scale of the covariance is the row's own: its mean squared standardised leave-one-out error.
+        The scale of the covariance is the row's own, its mean squared standardised leave-one-out error, and
+        so is what the tails of these errors leave of the degrees of freedom.
         """
         y = np.concatenate([ends[None], odd])
         alpha, diagonal = self.inverse @ y, np.diag(self.inverse)[:, None]
         scale, error = self.share @ (alpha**2 / diagonal), self.share @ (alpha / diagonal) ** 2
-        drawn = float((self.share > 0).sum())
+        judged = self.share > 0
+        freedom = of_heavy(self.freedom, alpha[judged] / np.sqrt(diagonal[judged]))
         return Estimate(
             "odd-kernel", efficient(self.reach.T @ alpha, ends), scale[:, None, None] * self.covariance,
-            max(1.0, drawn - 1), error,
+            freedom, error,
         )  # fmt: skip
 
 
@@ -70,7 +75,9 @@ def operator(pairs: Pairs) -> Operator:
     covariance = centre @ (chosen.prior(pairs.d) - reach.T @ inverse @ reach) @ centre
     covariance = (covariance + covariance.T) / 2
     np.fill_diagonal(covariance, np.maximum(np.diag(covariance), 0.0))
-    return Operator(pairs.halves, inverse, reach, covariance, data.share, chosen.kernel)
+    judges = np.flatnonzero(data.share)
+    freedom = of_dependent(inverse[np.ix_(judges, judges)])
+    return Operator(pairs.halves, inverse, reach, covariance, data.share, freedom, chosen.kernel)
 
 
 def choose_together(data: Data) -> Choice:
