@@ -89,8 +89,7 @@ class Game:
         caller's to count.
         """
         key = whole(self.d) if full else np.packbits(~self.in_play).tobytes()
-        self.memory.put(key, score)
-        place = self.memory.index.get(key)
+        place = self.memory.put(key, score)
         if place is not None:
             score = self.memory.values[place]
         if not full and place not in self.tally.seen:
@@ -134,6 +133,7 @@ class Game:
     def explanation(
         self, method: str, settings: Mapping[str, Any], values: np.ndarray, outcome: Outcome,
         details: Mapping[str, Any] | None = None, half_widths: np.ndarray | None = None,
+        provenance: Mapping[str, Any] | None = None,
     ) -> Explanation:  # fmt: skip
         """Write the record of this play.
 
@@ -142,6 +142,7 @@ class Game:
         values : Float[np.ndarray, "d t"]. details : arrays whose last axis is t lose it, like
             ``values``, when there is one target and the method says so by passing them ready.
         half_widths : of the values' intervals, Float[np.ndarray, "d t"]; None = no interval.
+        provenance : of the record, where it is known already.
         """
         base, full = self.base(), self.full()
         one = len(self.output_names) == 1
@@ -161,6 +162,7 @@ class Game:
             lower_bounds=None if half_widths is None else _narrow(values - half_widths, one),
             upper_bounds=None if half_widths is None else _narrow(values + half_widths, one),
             scale=self.score.readout.scale,
+            provenance=dict(provenance or {}),
         )
 
     @cached_property

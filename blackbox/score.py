@@ -82,15 +82,17 @@ class Score:
         -------
         Float[np.ndarray, "n"]: what ``read`` gives a score that asks for that column.
         """
-        readout, rows = self.readout, np.arange(len(outputs))
+        readout = self.readout
         if readout.reference:
             return self.read(outputs)[:, 0]
+        # one place in all of them: NumPy takes half the time that it does for rows and columns
+        places = np.arange(0, outputs.size, outputs.shape[1]) + columns
         if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
-            self.ledger.floored += int((outputs[rows, columns] < links.LEAST).sum())
+            self.ledger.floored += int((outputs.take(places) < links.LEAST).sum())
         if readout.scale == "raw":
-            return np.asarray(outputs[rows, columns].astype(np.float64))
+            return np.asarray(outputs.take(places).astype(np.float64))
         scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)
-        return self._finite(scaled[rows, columns])
+        return self._finite(scaled.take(places))
 
     @property
     def classifies(self) -> bool:
@@ -164,13 +166,14 @@ def forward(model: Model, rows: Rows, output: str, ledger: Ledger) -> np.ndarray
     }
     pieces = []
     for start in range(0, n, most):
-        piece = {name: array[start : start + most] for name, array in rows.items()}
+        piece = rows if n <= most else {name: array[start : start + most] for name, array in rows.items()}
         ledger.spend(min(most, n - start))
-        pieces.append(_checked(model.predict(piece), output, min(most, n - start)))
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        pieces.append(_table(model.predict(piece), output, min(most, n - start)))
+    return _checked(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), output)
 
 
-def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
+def _table(outputs: Rows, output: str, n: int) -> np.ndarray:
+    """Return the output of n rows as Float[np.ndarray, "n c"]."""
     if output not in outputs:
         raise ModelError(f"The model returned no output {output!r}, only {', '.join(outputs)}.")
     array = np.asarray(outputs[output])
@@ -184,6 +187,10 @@ def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
     table = array.reshape(n, -1) if array.size else array.reshape(n, 0)
     if table.shape[1] == 0:
         raise ModelError(f"The model returned no columns in {output!r}: shape {array.shape}.")
+    return table
+
+
+def _checked(table: np.ndarray, output: str) -> np.ndarray:
     if not np.isfinite(table).all():
         row = int(np.argwhere(~np.isfinite(table))[0][0])
         raise ModelError(
