@@ -24,7 +24,7 @@ class Memory:
         place = self.index.get(key)
         if place is None and len(self.index) < self._most(key, value):
             place = self.index[key] = len(self.index)
-            self._reserve(place + 1, len(value))
+            self._reserve(place + 1, len(value), 4)  # games in lockstep remember two and no more
             self.values[place] = value
         return place
 
@@ -32,7 +32,7 @@ class Memory:
         """Remember new masks' values, as many as fit; the keys differ from each other and from known ones."""
         place = len(self.index)
         fits = min(len(keys), max(0, self._most(keys[0], values[0]) - place))
-        self._reserve(place + fits, values.shape[1])
+        self._reserve(place + fits, values.shape[1], 1024)
         self.index.update(zip(keys[:fits], range(place, place + fits), strict=True))
         self.values[place : place + fits] = values[:fits]
 
@@ -40,10 +40,9 @@ class Memory:
         # a dictionary entry with its bytes object costs about 120 bytes beside key and value
         return self.most_bytes // (120 + len(key) + value.nbytes)
 
-    def _reserve(self, count: int, width: int) -> None:
-        """Make room for so many values; searches in lockstep remember two of each of hundreds of games."""
+    def _reserve(self, count: int, width: int, least: int) -> None:
         if count > len(self.values):
-            grown = np.empty((max(16, 2 * count), width))
+            grown = np.empty((max(least, 2 * count), width))
             if len(self.values):
                 grown[: len(self.values)] = self.values
             self.values = grown

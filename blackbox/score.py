@@ -82,17 +82,15 @@ class Score:
         -------
         Float[np.ndarray, "n"]: what ``read`` gives a score that asks for that column.
         """
-        readout = self.readout
+        readout, rows = self.readout, np.arange(len(outputs))
         if readout.reference:
             return self.read(outputs)[:, 0]
-        # one place in all of them: NumPy takes half the time that it does for rows and columns
-        places = np.arange(0, outputs.size, outputs.shape[1]) + columns
         if readout.kind == links.PROBABILITIES and readout.scale == "log-probability":
-            self.ledger.floored += int((outputs.take(places) < links.LEAST).sum())
+            self.ledger.floored += int((outputs[rows, columns] < links.LEAST).sum())
         if readout.scale == "raw":
-            return np.asarray(outputs.take(places).astype(np.float64))
+            return np.asarray(outputs[rows, columns].astype(np.float64))
         scaled = links.read(outputs.astype(np.float64), readout.kind, readout.scale)
-        return self._finite(scaled.take(places))
+        return self._finite(scaled[rows, columns])
 
     @property
     def classifies(self) -> bool:
