@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Background:
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Digest of names, dtypes, shapes and values."""
         digest = hashlib.sha256()

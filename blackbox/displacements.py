@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,18 +59,23 @@ class Displacements:
         if self.waves is not None:
             ((name, array),) = self.game.x.items()
             return self.game.score.logits({name: array + np.tensordot(moves, self.waves, axes=1)})
-        spread = np.zeros((len(moves), self.game.d + 1))
-        spread[:, self.moving] = moves
         labels = self.game.features.labels  # label -1 is the extra column of zeros
         rows = {}
         for name, array in self.game.x.items():
             # in the input's own precision and in place: large pictures spend their time here
-            cells = np.take(spread.astype(array.dtype), labels[name], axis=1)
+            spread = np.zeros((len(moves), self.game.d + 1), dtype=array.dtype)
+            spread[:, slice(len(self.moving)) if self._in_order else self.moving] = moves
+            cells = np.take(spread, labels[name], axis=1)
             if self.pattern is not None:
                 cells *= self.pattern[name]
             cells += array
             rows[name] = cells
         return self.game.score.logits(rows)
+
+    @cached_property
+    def _in_order(self) -> bool:
+        """Every feature moves, which is written as a whole."""
+        return np.array_equal(self.moving, np.arange(self.game.d))
 
     def at(self, shift: Mapping[str, np.ndarray]) -> Displacements:
         """Return the same space around another input, ``shift`` away from this one."""

@@ -15,10 +15,6 @@ LARGE = 8192
 to fill game by game (0.1 ms); below, the Python per game is what costs."""
 
 
-NARROW = 256
-"""Cells of a row up to which filling a mask costs less than finding out which row it differs from."""
-
-
 WIDE = 2048
 """Cells of all rows of a mask up to which filling them costs less than the Python of flipping one feature."""
 
@@ -65,10 +61,13 @@ class Places:
         cells, ends = self.sorted
         return cells[ends[feature] : ends[feature + 1]]
 
-    def of_each(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the cells of n features, one after the other, and which of the n each belongs to."""
+    def of_each(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the cells of n features, one after the other, and which of the n each belongs to.
+
+        None where every feature has one cell.
+        """
         if self.few is None:
-            return features, np.arange(len(features))
+            return features, None
         cells, ends = self.sorted
         starts = ends[features]
         sizes = ends[features + 1] - starts
@@ -145,31 +144,29 @@ class Fill:
         found = {}
         for name, array in self.hiding.x.items():
             if array.dtype.kind in "fiub":
-                word = np.dtype(f"i{array.dtype.itemsize}")
-                rows = np.ascontiguousarray(self.hiding.background[name])
-                rows = rows.reshape(len(rows), -1).view(word)
-                found[name] = (rows, rows ^ np.ascontiguousarray(array).reshape(1, -1).view(word))
+                rows = _words(np.ascontiguousarray(self.hiding.background[name]))
+                found[name] = (rows, rows ^ _words(np.ascontiguousarray(array)[None]))
         return found
+
+
+def _words(rows: np.ndarray) -> np.ndarray:
+    """Return rows of numbers as bits: Int[np.ndarray, "n cells"]."""
+    return rows.reshape(len(rows), -1).view(f"i{rows.dtype.itemsize}")
 
 
 @dataclass(frozen=True)
 class FillMany:
     """The rows of many hidings in one go: inputs that share labels and have one background row each.
 
-    hidden, differs : per input name the backgrounds as bits, and where the inputs differ from them:
-    Int[np.ndarray, "games cells"]. like : the first input, for shapes and dtypes. places : per input
-    name, which cells belong to which feature.
+    hidden, differs : per input name the backgrounds as bits (a single row where all share it), and where the
+    inputs differ from them: Int[np.ndarray, "games cells"]. like : the first input, for shapes and dtypes.
+    places : per input name, which cells belong to which feature.
     """
 
     hidden: dict[str, np.ndarray]
     differs: dict[str, np.ndarray]
     like: dict[str, np.ndarray]
     places: dict[str, Places]
-
-    @property
-    def wide(self) -> bool:
-        """Whether ``flipped`` pays."""
-        return sum(array.size for array in self.like.values()) > NARROW
 
     @classmethod
     def of(cls, fills: Sequence[Fill]) -> FillMany | None:
@@ -178,43 +175,46 @@ class FillMany:
         names = list(first.hiding.x)
         if sum(first.hiding.x[name].size for name in names) > LARGE:
             return None
-        for fill in fills:
-            for name in names:
-                mine, theirs = fill.hiding.labels[name], first.hiding.labels[name]
-                if name not in fill._bits or len(fill.hiding.background[name]) != 1:
-                    return None
-                if mine is not theirs and not np.array_equal(mine, theirs):
-                    return None
-        return cls(
-            {name: np.concatenate([fill._bits[name][0] for fill in fills]) for name in names},
-            {name: np.concatenate([fill._bits[name][1] for fill in fills]) for name in names},
-            {name: np.asarray(first.hiding.x[name]) for name in names},
-            first.places,
-        )
+        hidden, differs = {}, {}
+        for name in names:
+            labels, backgrounds = first.hiding.labels[name], [fill.hiding.background[name] for fill in fills]
+            others = {id(fill.hiding.labels[name]): fill.hiding.labels[name] for fill in fills}
+            if first.hiding.x[name].dtype.kind not in "fiub" or any(len(rows) != 1 for rows in backgrounds):
+                return None
+            if not all(other is labels or np.array_equal(other, labels) for other in others.values()):
+                return None
+            one = all(rows is backgrounds[0] for rows in backgrounds)
+            hidden[name] = _words(np.concatenate(backgrounds[:1] if one else backgrounds))
+            differs[name] = _words(np.stack([fill.hiding.x[name] for fill in fills])) ^ hidden[name]
+        like = {name: np.asarray(first.hiding.x[name]) for name in names}
+        return cls(hidden, differs, like, first.places)
 
     def __call__(self, masks: np.ndarray, owners: np.ndarray) -> dict[str, np.ndarray]:
         """Return one row per mask. owners : Int[np.ndarray, "n"], the hiding that each mask belongs to."""
         return {name: self._shaped(name, self._one(name, masks, owners)) for name in self.like}
 
     def flipped(
-        self, bases: np.ndarray, owners: np.ndarray, rows: np.ndarray, features: np.ndarray
+        self, bases: Rows, owners: np.ndarray, rows: np.ndarray, features: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Return one row per mask, where masks differ from others in one feature each.
 
         Parameters
         ----------
-        bases : Bool[np.ndarray, "k d"], the others; owners : Int[np.ndarray, "k"], the hiding that each
-            belongs to. rows, features : Int[np.ndarray, "n"]: mask i is ``bases[rows[i]]`` with
-            ``features[i]`` flipped.
+        bases : the rows of the others. owners : Int[np.ndarray, "n"], the hiding that each mask belongs to.
+            rows, features : Int[np.ndarray, "n"]: mask i is that of ``bases[rows[i]]`` with ``features[i]``
+            flipped.
         """
         found = {}
-        for name in self.like:
-            filled = self._one(name, bases, owners).take(rows, axis=0)
+        for name, differs in self.differs.items():
+            width = differs.shape[1]
+            filled = bases[name].view(differs.dtype).reshape(-1, width).take(rows, axis=0)
             cells, which = self.places[name].of_each(features)
-            width = filled.shape[1]  # places in flat arrays: NumPy takes half the time for one index
-            filled.reshape(-1)[which * width + cells] ^= self.differs[name].take(
-                owners[rows[which]] * width + cells
-            )
+            # places in flat arrays: NumPy takes half the time for one index
+            spots = np.arange(0, filled.size, width) if which is None else which * width
+            spots += cells
+            sources = (owners if which is None else owners[which]) * width
+            sources += cells
+            filled.reshape(-1)[spots] ^= differs.take(sources)
             found[name] = self._shaped(name, filled)
         return found
 
@@ -222,7 +222,8 @@ class FillMany:
         # as Fill does it, with a product: one pass less than with a mask of bits
         filled, kept = self.differs[name].take(owners, axis=0), self.places[name].kept(masks)
         filled.reshape(len(kept), -1, kept.shape[1])[:] *= kept[:, None]
-        filled ^= self.hidden[name].take(owners, axis=0)
+        hidden = self.hidden[name]
+        filled ^= hidden if len(hidden) == 1 else hidden.take(owners, axis=0)
         return filled
 
     def _shaped(self, name: str, filled: np.ndarray) -> np.ndarray:

@@ -64,6 +64,13 @@ class Game:
         answers = [self._answer(np.asarray(chunk, dtype=bool)) for chunk in chunks]
         return np.concatenate(answers) if answers else np.zeros((0, len(self.output_names)))
 
+    def once(self, masks: np.ndarray) -> np.ndarray:
+        """Score distinct masks Bool["n d"] that nobody will ask again, without remembering them.
+
+        Where more is known than both ends, they are looked up as always.
+        """
+        return self._evaluate(masks) if len(self.memory.index) <= 2 else self._answer(masks)
+
     def per_row(self, masks: np.ndarray) -> np.ndarray | None:
         """Return Float["n B t"], what each background row gave for masks that were asked before.
 
@@ -89,8 +96,7 @@ class Game:
         caller's to count.
         """
         key = whole(self.d) if full else np.packbits(~self.in_play).tobytes()
-        self.memory.put(key, score)
-        place = self.memory.index.get(key)
+        place = self.memory.put(key, score)
         if place is not None:
             score = self.memory.values[place]
         if not full and place not in self.tally.seen:
@@ -126,7 +132,8 @@ class Game:
             scores = []
             for start in range(0, len(chunk), step):
                 soft = chunk[start : start + step].reshape(-1, 1, *frame)
-                mixed = soft * array + (1 - soft) * rows[None]
+                hidden = (1 - soft) * rows[None]
+                mixed = np.add(soft * array, hidden, out=hidden)
                 mixed = (mixed if array.dtype.kind == "f" else np.rint(mixed)).astype(array.dtype)
                 scores.append(self.score({name: mixed.reshape(-1, *array.shape)}))
             yield np.concatenate(scores).reshape(len(chunk), len(rows), -1).mean(axis=1)
@@ -134,6 +141,7 @@ class Game:
     def explanation(
         self, method: str, settings: Mapping[str, Any], values: np.ndarray, outcome: Outcome,
         details: Mapping[str, Any] | None = None, half_widths: np.ndarray | None = None,
+        provenance: Mapping[str, Any] | None = None,
     ) -> Explanation:  # fmt: skip
         """Write the record of this play.
 
@@ -142,6 +150,7 @@ class Game:
         values : Float[np.ndarray, "d t"]. details : arrays whose last axis is t lose it, like
             ``values``, when there is one target and the method says so by passing them ready.
         half_widths : of the values' intervals, Float[np.ndarray, "d t"]; None = no interval.
+        provenance : of the record, where it is known already.
         """
         base, full = self.base(), self.full()
         one = len(self.output_names) == 1
@@ -161,6 +170,7 @@ class Game:
             lower_bounds=None if half_widths is None else _narrow(values - half_widths, one),
             upper_bounds=None if half_widths is None else _narrow(values + half_widths, one),
             scale=self.score.readout.scale,
+            provenance=dict(provenance or {}),
         )
 
     @cached_property
@@ -246,12 +256,14 @@ class Game:
         if outer.any() and len(self.memory.apart) * rows[0].nbytes < self.memory.most_bytes // 4:
             keys = pack(masks[outer] | ~self.in_play)
             self.memory.apart.update(zip(keys, rows[outer], strict=True))
-        return np.asarray(rows.mean(axis=1))
+        return np.asarray(np.add.reduce(rows, axis=1) / count)  # what mean does, without its checks
 
     def _outer(self, masks: np.ndarray) -> np.ndarray:
         """Bool[np.ndarray, "n"]: masks that keep or hide at most one feature in play."""
         players = int(np.count_nonzero(self.in_play))
-        kept = np.count_nonzero(masks if players == self.d else masks & self.in_play, axis=1)
+        # an eighth of the time of counting booleans along an axis
+        bits = np.packbits(masks if players == self.d else masks & self.in_play, axis=1)
+        kept = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
         return np.asarray((kept <= 1) | (kept >= players - 1))
 
     @cached_property

@@ -16,7 +16,7 @@ from blackbox.case import Case
 from blackbox.errors import BlackboxError, BudgetSpent, RequestError
 from blackbox.explanation import Explanation, Outcome
 from blackbox.files import written
-from blackbox.fill import FillMany
+from blackbox.fill import LARGE, FillMany
 from blackbox.game import Game
 from blackbox.methods.sis import Begun, Sis
 from blackbox.model import Model, Readout
@@ -129,9 +129,7 @@ def _record(
 ) -> Explanation | BlackboxError:
     if isinstance(result, BlackboxError):
         return result
-    return dataclasses.replace(
-        method.record(begun, result), provenance=case.provenance(begun.game) | {"pooled": True}
-    )
+    return method.record(begun, result, case.provenance(begun.game) | {"pooled": True})
 
 
 def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
@@ -149,11 +147,33 @@ def _games(question: Question, cases: Sequence[Case]) -> list[Game]:
     scale = question.scale or question.method.scale
     readouts = choose_readouts(model, [case.answers[0] for case in cases], question.target, scale)
     games = [case.game(question.target, scale, one) for case, one in zip(cases, readouts, strict=True)]
+    _find_in_play(games)
     # an input with everything hidden is its background, but for the cells that are never hidden
     hidden = forward(model, _nothing(games), answer, question.ledger)
     for k, game in enumerate(games):
         game.told(False, game.score.mean(hidden[k * count : (k + 1) * count]))
     return games
+
+
+def _find_in_play(games: Sequence[Game]) -> None:
+    """Tell small games that share features and background which features are in play, all at once."""
+    groups: dict[tuple[int, int], list[Game]] = {}
+    for game in games:
+        groups.setdefault((id(game.features), id(game.background)), []).append(game)
+    for some in groups.values():
+        if sum(array.size for array in some[0].x.values()) > LARGE:
+            continue  # by itself each costs little beside its passes, and together they fill the memory
+        found = np.zeros((len(some), some[0].d), dtype=bool)
+        for name, labels in some[0].features.labels.items():
+            inputs = np.stack([game.x[name] for game in some])
+            unequal = np.zeros(inputs.shape, dtype=bool)
+            for row in some[0].background.rows[name]:
+                unequal |= inputs != row
+            unequal &= labels >= 0
+            which, cells = np.nonzero(unequal.reshape(len(some), -1))
+            found[which, labels.ravel()[cells]] = True
+        for game, in_play in zip(some, found, strict=True):
+            vars(game)["in_play"] = in_play
 
 
 def choose_readouts(

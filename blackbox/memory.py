@@ -19,25 +19,32 @@ class Memory:
     apart: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
     """Scores per background row, Float["B t"], of the masks that keep or hide at most one feature."""
 
-    def put(self, key: bytes, value: np.ndarray) -> None:
-        """Remember one mask's value, unless it is known or the memory is full."""
-        if key not in self.index:
-            self.put_many([key], value[None])
+    def put(self, key: bytes, value: np.ndarray) -> int | None:
+        """Remember one mask's value unless it is known; return its place, None where the memory is full."""
+        place = self.index.get(key)
+        if place is None and len(self.index) < self._most(key, value):
+            place = self.index[key] = len(self.index)
+            self._reserve(place + 1, len(value), 4)  # games in lockstep remember two and no more
+            self.values[place] = value
+        return place
 
     def put_many(self, keys: Sequence[bytes], values: np.ndarray) -> None:
         """Remember new masks' values, as many as fit; the keys differ from each other and from known ones."""
-        # a dictionary entry with its bytes object costs about 120 bytes beside key and value
-        cost = 120 + len(keys[0]) + values[0].nbytes
         place = len(self.index)
-        fits = min(len(keys), max(0, self.most_bytes // cost - place))
-        self._reserve(place + fits, values.shape[1])
+        fits = min(len(keys), max(0, self._most(keys[0], values[0]) - place))
+        self._reserve(place + fits, values.shape[1], 1024)
         self.index.update(zip(keys[:fits], range(place, place + fits), strict=True))
         self.values[place : place + fits] = values[:fits]
 
-    def _reserve(self, count: int, width: int) -> None:
+    def _most(self, key: bytes, value: np.ndarray) -> int:
+        # a dictionary entry with its bytes object costs about 120 bytes beside key and value
+        return self.most_bytes // (120 + len(key) + value.nbytes)
+
+    def _reserve(self, count: int, width: int, least: int) -> None:
         if count > len(self.values):
-            grown = np.empty((max(1024, 2 * count), width))
-            grown[: len(self.index)] = self.values[: len(self.index)] if len(self.index) else 0
+            grown = np.empty((max(least, 2 * count), width))
+            if len(self.values):
+                grown[: len(self.values)] = self.values
             self.values = grown
 
 

@@ -57,6 +57,10 @@ class Players:
     def __call__(self, masks: np.ndarray) -> np.ndarray:
         return self.game(self.spread(masks))
 
+    def once(self, masks: np.ndarray) -> np.ndarray:
+        """Score masks that nobody will ask again."""
+        return self.game.once(self.spread(masks))
+
     def spread(self, masks: np.ndarray) -> np.ndarray:
         """Put masks over the features in play into masks over all of them."""
         if self.m == self.game.d:
@@ -250,10 +254,15 @@ POOL = 8
 
 @dataclass(frozen=True)
 class Shared:
-    """One design and one factorisation for every row with the same number of players."""
+    """One design and one factorisation for every row with the same number of players.
 
-    halves: np.ndarray
+    masks : Bool[np.ndarray, "n m"]. answered : scores of the first rows, by the identity of their players,
+    until they are asked for.
+    """
+
+    masks: np.ndarray
     solve: Operator
+    answered: dict[int, np.ndarray]
 
     @classmethod
     def of(cls, several: Sequence[Players], masks: int, rng: np.random.Generator) -> Shared:
@@ -262,12 +271,17 @@ class Shared:
         wanted = max(0, masks // 2 - m)
         drawn, chances = InformativePairs(m, wanted, rng).first(wanted)
         halves = np.concatenate([designs.singles(m), drawn])
-        odd = np.concatenate([designs.odd_part(one(designs.asked(halves))) for one in several], axis=1)
+        asked = designs.asked(halves)
+        scores = [one.once(asked) for one in several]
+        odd = np.concatenate([designs.odd_part(some) for some in scores], axis=1)
         ends = np.concatenate([(one.full - one.base) / 2 for one in several])
-        return cls(halves, operator(Pairs(halves, odd, ends, np.concatenate([np.ones(m), chances]), m)))
+        solve = operator(Pairs(halves, odd, ends, np.concatenate([np.ones(m), chances]), m))
+        return cls(asked, solve, {id(one): some for one, some in zip(several, scores, strict=True)})
 
     def __call__(self, players: Players) -> tuple[Estimate, bool]:
         """Ask one row; return its estimate and whether any score differed."""
-        scores = players(designs.asked(self.halves))
+        scores = self.answered.pop(id(players), None)
+        if scores is None:
+            scores = players.once(self.masks)
         estimate = self.solve(designs.odd_part(scores), (players.full - players.base) / 2)
         return estimate, bool(np.any(scores != players.base))

@@ -18,6 +18,11 @@ from blackbox.searches.steps import Ask, Search
 
 T = TypeVar("T")
 
+FILLED = 2**20
+"""Bytes of rows that are filled at once and then run piece by piece. After every pass the processor's caches
+hold the model's data, and the Python around it takes half its time again: a few long stretches cost less than
+many short ones, as long as the filled rows themselves stay near."""
+
 
 def play(game: Game, search: Search[T], sign: float = 1.0) -> T:
     """Answer the search of one game until it returns; masks asked before cost no pass.
@@ -59,7 +64,8 @@ class _Turn:
 
     columns : Int[np.ndarray, "G"], what every game reads; readings : their readouts but for it.
     answered : Int[np.ndarray, "G"], masks scored so far. base : the game, the mask and the rows that the
-    latest sweep of large rows started from: it goes on in the next pass.
+    latest sweep of large rows started from: it goes on in the next pass. bases : the rows of ``ask.given``,
+    from which a sweep of small rows starts.
     """
 
     play: Play
@@ -69,6 +75,7 @@ class _Turn:
     answered: np.ndarray
     ask: Ask | None = None
     base: tuple[int, np.ndarray, dict[str, np.ndarray]] | None = field(default=None, repr=False)
+    bases: dict[str, np.ndarray] | None = field(default=None, repr=False)
     results: list[Any] = field(default_factory=list)
     errors: dict[int, BlackboxError] = field(default_factory=dict)
 
@@ -80,7 +87,7 @@ class _Turn:
             play,
             FillMany.of([game.fill for game in play.games]),
             np.array([readout.indices[0] for readout in readouts]),
-            {dataclasses.replace(readout, indices=()) for readout in readouts},
+            {dataclasses.replace(r, indices=()) for r in {id(r): r for r in readouts}.values()},
             np.zeros(len(play.games), dtype=np.int64),
         )
         turn.advance(None)
@@ -88,7 +95,7 @@ class _Turn:
 
     def advance(self, scores: np.ndarray | BudgetSpent | None) -> None:
         """Hand scores (NaN where the model has failed) to the search; take its next masks or its results."""
-        search = self.play.search
+        search, self.bases = self.play.search, None
         try:
             if scores is None:
                 self.ask = next(search)
@@ -103,16 +110,23 @@ class _Turn:
     def filled(self, ask: Ask) -> dict[str, np.ndarray]:
         """Turn masks into rows: together where the games allow it, else game by game."""
         if self.many is not None:
-            if ask.rows is None or ask.flips is None or not self.many.wide:
+            if ask.rows is None or ask.flips is None:
                 return self.many(ask.masks, ask.games)
-            new = np.ones(len(ask), dtype=bool)
-            np.not_equal(ask.rows[1:], ask.rows[:-1], out=new[1:])
-            return self.many.flipped(ask.given[ask.rows[new]], ask.games[new], np.cumsum(new) - 1, ask.flips)
+            if self.bases is None:
+                self.bases = self._started(self.many)
+            return self.many.flipped(self.bases, ask.games, ask.rows, ask.flips)
         games = self.play.games
         if ask.rows is not None and all(games[number].fill.wide for number in set(ask.games.tolist())):
             return self._flipped(ask)
         parts = [games[number].fill(ask.masks[some]) for number, some in _by_game(ask)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _started(self, many: FillMany) -> dict[str, np.ndarray]:
+        """Fill the masks that the sweep in progress starts from, once for all its pieces."""
+        assert self.ask is not None
+        owners = np.zeros(len(self.ask.given), dtype=np.int64)
+        owners[self.ask.rows] = self.ask.games
+        return many(self.ask.given, owners)
 
     def _flipped(self, ask: Ask) -> dict[str, np.ndarray]:
         """Write a sweep's rows game by game: every game's sweep has one mask to start from."""
@@ -198,7 +212,7 @@ def _pooled(asks: Sequence[tuple[_Turn, Ask]], ledger: Ledger) -> list[np.ndarra
     first = asks[0][0].play.games[0]
     count = len(first.background)
     scores = [np.empty(len(ask.games)) for _, ask in asks]
-    for pieces in _passes([len(ask.games) for _, ask in asks], first, count):
+    for pieces in _stretches([len(ask.games) for _, ask in asks], first, 1 if ledger.limited else FILLED):
         some = [(asks[k][0], asks[k][1].some(slice(start, stop))) for k, start, stop in pieces]
         parts = [turn.filled(ask) for turn, ask in some]
         rows = {n: np.concatenate([part[n] for part in parts]) for n in parts[0]} if parts[1:] else parts[0]
@@ -226,9 +240,15 @@ def _read(asks: Sequence[tuple[_Turn, Ask]], outputs: np.ndarray, count: int) ->
     return read if count == 1 else np.asarray(read.reshape(-1, count).mean(axis=1))
 
 
-def _passes(sizes: Sequence[int], game: Game, count: int) -> Iterator[list[tuple[int, int, int]]]:
-    """Cut everybody's masks into passes of at most the model's rows: (who, from, to) in order."""
+def _stretches(sizes: Sequence[int], game: Game, most_bytes: int) -> Iterator[list[tuple[int, int, int]]]:
+    """Cut everybody's masks into stretches of one pass or a few: (who, from, to) in order.
+
+    most_bytes : of the rows of several passes.
+    """
+    count = len(game.background)
     most = max(1, game.score.model.limits.rows_per_run // count)
+    each = count * sum(array.nbytes for array in game.x.values())
+    most *= max(1, most_bytes // max(1, most * each))
     pieces, room = [], most
     for k, end in enumerate(sizes):
         start = 0

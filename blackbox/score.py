@@ -164,13 +164,14 @@ def forward(model: Model, rows: Rows, output: str, ledger: Ledger) -> np.ndarray
     }
     pieces = []
     for start in range(0, n, most):
-        piece = {name: array[start : start + most] for name, array in rows.items()}
+        piece = rows if n <= most else {name: array[start : start + most] for name, array in rows.items()}
         ledger.spend(min(most, n - start))
-        pieces.append(_checked(model.predict(piece), output, min(most, n - start)))
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        pieces.append(_table(model.predict(piece), output, min(most, n - start)))
+    return _checked(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), output)
 
 
-def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
+def _table(outputs: Rows, output: str, n: int) -> np.ndarray:
+    """Return the output of n rows as Float[np.ndarray, "n c"]."""
     if output not in outputs:
         raise ModelError(f"The model returned no output {output!r}, only {', '.join(outputs)}.")
     array = np.asarray(outputs[output])
@@ -184,6 +185,10 @@ def _checked(outputs: Rows, output: str, n: int) -> np.ndarray:
     table = array.reshape(n, -1) if array.size else array.reshape(n, 0)
     if table.shape[1] == 0:
         raise ModelError(f"The model returned no columns in {output!r}: shape {array.shape}.")
+    return table
+
+
+def _checked(table: np.ndarray, output: str) -> np.ndarray:
     if not np.isfinite(table).all():
         row = int(np.argwhere(~np.isfinite(table))[0][0])
         raise ModelError(

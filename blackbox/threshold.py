@@ -63,6 +63,8 @@ class Quantile:
 
 Threshold = float | Fraction | Quantile | str | None
 
+DEFAULT = Fraction(0.9)
+
 
 def parsed(threshold: Threshold) -> float | Fraction | Quantile:
     """Read ``"90%"`` as Fraction(0.9), ``"q90"`` as Quantile(0.9) and None as Fraction(0.9).
@@ -72,7 +74,7 @@ def parsed(threshold: Threshold) -> float | Fraction | Quantile:
     RequestError : text that is neither, or a number that is not finite.
     """
     if threshold is None:
-        return Fraction(0.9)
+        return DEFAULT
     if isinstance(threshold, (Fraction, Quantile)):
         return threshold
     if isinstance(threshold, str):

@@ -49,7 +49,7 @@ def test_the_rule_counts_the_cells_of_the_row_that_is_asked():
     assert found.provenance["rows_per_run"] == 4
 
 
-def test_a_probe_tries_three_sizes_and_its_answer_is_remembered(remembered):
+def test_a_probe_tries_four_sizes_and_its_answer_is_remembered(remembered):
     tried = []
 
     def predict(rows):
@@ -57,8 +57,8 @@ def test_a_probe_tries_three_sizes_and_its_answer_is_remembered(remembered):
 
     x = {"x": np.ones(4, np.float32)}
     found = pace.probed(rehearsed(predict), Limits(64), x, "cpu", {"model": "m"})
-    assert sorted(set(tried)) == [16, 64, 256]
-    assert found.rows_per_run in (16, 64, 256)
+    assert sorted(set(tried)) == [4, 16, 64, 256]
+    assert found.rows_per_run in (4, 16, 64, 256)
     assert found.chosen == "by probe"
     tried.clear()
     assert pace.probed(rehearsed(predict), Limits(64), x, "cpu", {"model": "m"}) == found

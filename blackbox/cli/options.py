@@ -24,7 +24,7 @@ MODEL = [
                                 "then the similarity to the input's own); default: observed."),
     click.option("--class-names", type=click.Path(path_type=Path), help="Text file, one class a line."),
     click.option("--batch-size", help="Rows per forward pass, rule (from the size of one row) or probe (the "
-                                      "fastest of three, tried once and remembered); default: rule on a "
+                                      "fastest of four, tried once and remembered); default: rule on a "
                                       "CPU, probe on a GPU."),
     click.option("--threads", type=int, help="Threads within one pass; default: one per core."),
     click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE|FILE",

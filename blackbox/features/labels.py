@@ -50,7 +50,8 @@ class Features:
         """
         held = np.empty(len(self), dtype=object)
         if self._in_order == tuple(x):
-            held[:] = [value for array in x.values() for value in array.ravel().tolist()]
+            arrays = [array.ravel() for array in x.values()]
+            held[:] = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays, dtype=object)).tolist()
             return held
         if not self.cells and all(array.dtype.kind == "f" for array in x.values()):
             held[:] = self._means(x)

@@ -108,11 +108,13 @@ def pixel_means(pixels: np.ndarray, labels: np.ndarray, axes: tuple[int, ...], d
     """
     first = tuple(range(len(axes)))
     flat = np.moveaxis(labels, axes, first).reshape(*pixels.shape[:-1], -1)
-    values = np.zeros((d, pixels.shape[-1]))
-    for feature in range(d):
-        share = (flat == feature).sum(axis=-1)[..., None]
-        values[feature] = (pixels * share).sum(axis=first) / share.sum()
-    return values
+    inside = flat >= 0
+    held, counts = flat[inside], np.bincount(flat[inside], minlength=d)
+    sums = [
+        np.bincount(held, np.broadcast_to(pixels[..., t, None], flat.shape)[inside], minlength=d)
+        for t in range(pixels.shape[-1])
+    ]
+    return np.stack(sums, axis=1) / counts[:, None]
 
 
 def feature_places(labels: np.ndarray, d: int) -> np.ndarray | None:

@@ -177,7 +177,7 @@ class KernelShap:
                 masks = max(2 * one.m + 2 * WITNESSES, self._some(one, limit, stream(one.game))[1])
             shared[one.m] = Shared.of(alike, masks, stream(one.game))
         estimate, moved = shared[one.m](one)
-        asked, wanted = 2 * len(shared[one.m].halves), self._wanted()
+        asked, wanted = len(shared[one.m].masks), self._wanted()
         width = intervals.relative_width(estimate.values, intervals.half_widths(estimate, self.confidence))
         more: dict[str, Any] = {"relative_width": width if np.isfinite(width) else None, "pooled": True}
         if wanted is not None:

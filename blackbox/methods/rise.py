@@ -129,12 +129,14 @@ class Rise:
 
         for scores in game.blend(soft()):
             sums.add(grids.pop().reshape(len(scores), -1).astype(float), scores)
-            pixels += np.einsum("nhw,nt->hwt", masks.pop(), scores)
+            shown = masks.pop()
+            if self.form == "published":
+                pixels += np.einsum("nhw,nt->hwt", shown, scores)
         if self.form == "published":
             return pixels / (self.masks * self.keep), sums.moved
         slopes = sums.slopes().reshape(self.cells, self.cells, -1)
-        shown = [mean_crop(w, side, n) for w, side, n in zip((down, across), size, shifts, strict=True)]
-        return np.einsum("hs,stk,wt->hwk", shown[0], slopes, shown[1], optimize=True), sums.moved
+        crops = [mean_crop(w, side, n) for w, side, n in zip((down, across), size, shifts, strict=True)]
+        return np.einsum("hs,stk,wt->hwk", crops[0], slopes, crops[1], optimize=True), sums.moved
 
 
 @dataclass

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -173,8 +172,13 @@ class Sis:
             )
         )
 
-    def record(self, begun: Begun, found: Collection) -> Explanation:
-        """Write down what was found, in score units."""
+    def record(
+        self, begun: Begun, found: Collection, provenance: Mapping[str, Any] | None = None
+    ) -> Explanation:
+        """Write down what was found, in score units.
+
+        provenance : what was asked of what, where it is known.
+        """
         game, sign = begun.game, begun.sign
         values = np.zeros((game.d, 1))
         values[found.subsets[0] if found.subsets else []] = 1
@@ -191,8 +195,9 @@ class Sis:
             "certificates": certificates,
             "size_lower_bound": certificates[0]["bound"] if certificates else None,
         }
-        settings = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return game.explanation(self.name, settings, values, _outcome(begun, found), details)
+        return game.explanation(
+            self.name, vars(self), values, _outcome(begun, found), details, provenance=provenance
+        )
 
 
 def _outcome(begun: Begun, found: Collection) -> Outcome:

@@ -162,9 +162,9 @@ def _subsets(d: int, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[tu
     """Yield one uniform subset per size and its complement, packed, drawn in blocks to bound memory."""
     for start in range(0, len(sizes), 256):
         block = sizes[start : start + 256]
-        order = rng.random((len(block), d)).argsort(axis=1)
-        masks = np.empty(order.shape, dtype=bool)
-        np.put_along_axis(masks, order, np.arange(d) < block[:, None], axis=1)
+        numbers = rng.random((len(block), d))
+        # the smallest numbers are in: NumPy sorts numbers in a tenth of the time of their places
+        masks = numbers <= np.sort(numbers, axis=1)[np.arange(len(block)), block - 1][:, None]
         yield from zip(_packed(masks), _packed(~masks), block.tolist(), strict=True)
 
 

@@ -42,10 +42,10 @@ def smooth_masks(
     grids: np.ndarray, offsets: np.ndarray, down: np.ndarray, across: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
     """Enlarge grids Float["n s s"], crop each at its offset Int["n 2"]: Float["n height width"] in [0, 1]."""
-    large = np.clip(np.einsum("hs,nst,wt->nhw", down, grids.astype(float), across, optimize=True), 0, 1)
-    rows = offsets[:, :1] + np.arange(size[0])
-    columns = offsets[:, 1:] + np.arange(size[1])
-    return np.asarray(large[np.arange(len(large))[:, None, None], rows[:, :, None], columns[:, None, :]])
+    large = down @ grids.astype(float) @ across.T
+    np.clip(large, 0, 1, out=large)
+    crops = np.lib.stride_tricks.sliding_window_view(large, size, axis=(1, 2))
+    return np.asarray(crops[np.arange(len(large)), offsets[:, 0], offsets[:, 1]])
 
 
 def mean_crop(weights: np.ndarray, size: int, offsets: int) -> np.ndarray:

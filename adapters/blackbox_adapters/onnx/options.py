@@ -24,7 +24,7 @@ class OnnxOptions:
     classes : names of its columns; () = from the graph, where it names them.
     kind : what it holds, ``probabilities``, ``logits``, ``values`` or ``embedding`` (the score is then
         the cosine similarity to the input's own output); None = observed.
-    batch_size : rows per forward pass, ``probe`` (the fastest of three sizes, tried once per model and
+    batch_size : rows per forward pass, ``probe`` (the fastest of four sizes, tried once per model and
         device and remembered) or ``rule`` (from the size of one row); None = ``rule`` on a CPU, where it
         was measured, ``probe`` on a GPU.
     threads : of ONNX Runtime within one pass; None = its own default, one per core.

@@ -21,7 +21,8 @@ def run(
     feeds : input name -> array. dtypes : input or output name -> the graph's dtype; the arrays of a
         bfloat16 input are float32 and are rounded to it here, and bfloat16 outputs come back as float32.
     """
-    if not any(dtypes.get(name) == BFLOAT16 for name in (*outputs, *feeds)):
+    bits = BFLOAT16 in dtypes.values() and any(dtypes.get(name) == BFLOAT16 for name in (*outputs, *feeds))
+    if not bits:
         return list(session.run(list(outputs), dict(feeds)))
     values = {name: _value(array, dtypes.get(name)) for name, array in feeds.items()}
     return [_array(value) for value in session.run_with_ort_values(list(outputs), values)]
