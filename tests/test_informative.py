@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from blackbox.numerics import designs, informative
 from blackbox.numerics.coalitions import every_coalition, exact_shapley
 from blackbox.numerics.estimators import Pairs, odd_kernel
-from blackbox.numerics.estimators.choices import FREE, Choice
+from blackbox.numerics.estimators.choices import FREE, Choice, likely
 from blackbox.numerics.estimators.odd_kernel import Product
 from blackbox.numerics.estimators.symmetric import TIES
 from blackbox.numerics.informative import NOISE, STRENGTH, InformativePairs
@@ -134,3 +134,27 @@ def test_looks_end_at_the_budget_and_leave_no_crumbs():
     assert counts[-1] == 2000
     assert counts[-2] * 6 <= 2000 * 5
     assert _next(1900, 1900, 2000, short) == 2000
+
+
+@pytest.mark.parametrize("drawn", [5, 127, 128, 255, 256, 700, 1500])
+def test_the_pairs_that_choose_are_spread_over_the_design(drawn):
+    rows = likely(drawn)
+    assert len(rows) == min(drawn, 128)
+    assert np.all(np.diff(rows) == rows[1] - rows[0])
+    assert rows[-1] >= drawn / 2 - 8
+
+
+@pytest.mark.parametrize(("d", "drawn"), [(640, 8), (420, 300)])
+def test_a_wide_game_has_intervals_from_few_pairs(d, drawn):
+    weights = np.random.default_rng(0).normal(size=d)
+
+    def v(masks):
+        return np.tanh(masks @ weights / 8)[:, None]
+
+    every = np.concatenate([designs.singles(d), first(d, drawn)[0]])
+    ends = v(np.array([[False] * d, [True] * d]))
+    odd = designs.odd_part(v(designs.asked(every)))
+    found = odd_kernel(Pairs(every, odd, (ends[1] - ends[0]) / 2, np.ones(len(every)), d))
+    assert np.isfinite(found.covariance).all()
+    assert np.trace(found.covariance[0]) > 0
+    assert found.freedom >= 1

@@ -94,8 +94,8 @@ def _judges(pairs: Pairs) -> np.ndarray:
 def likely(drawn: int) -> np.ndarray:
     """Return which of the drawn pairs choose: all up to 128, of 256 every second, of 512 every fourth, ...
 
-    The first pairs of an informative design are of middle sizes and unlike its later ones: chosen by the first
-    128 of a thousand, a kernel had a quarter more error. Between two such numbers the same pairs choose.
+    The first pairs of an informative design are of middle sizes and unlike its later ones: chosen by the
+    first 128 of a thousand, a kernel had a quarter more error. Between two such numbers the same choose.
     """
     stride = 1 << max(0, (drawn // LIKELY).bit_length() - 1)
     return np.arange(0, min(drawn, LIKELY * stride), stride)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox.numerics.estimators.choices import LIKELY, Choice, Data, blended, choose, trimmed
+from blackbox.numerics.estimators.choices import LIKELY, Choice, Data, blended, choose, likely, trimmed
 from blackbox.numerics.estimators.estimate import Estimate, Pairs, efficient
 from blackbox.numerics.estimators.freedom import of_dependent, of_heavy
 from blackbox.numerics.estimators.odd_kernel import Blend, Cubic, Kernel, Spread
@@ -16,19 +16,19 @@ from blackbox.numerics.estimators.symmetric import TIES, inverse_of
 ENOUGH = 6
 """Drawn pairs below which a leave-one-out error says nothing about the next pair."""
 FEW = 600
-"""Up to so many pairs all that were drawn judge the scale; beyond, the last 128, which did not choose."""
+"""Up to so many pairs all that were drawn judge the scale; beyond, 128 of those that did not choose."""
 
 
 @dataclass(frozen=True)
 class Chosen:
     """What the judging pairs chose per target, and how much smaller that made their own errors.
 
-    judged : how many rows chose; designs only grow, so as many rows are the same rows. halves : per target,
-        what either half of the judging pairs chose. factors : Float["t"], at least 1.
+    judges : Float["n d"], the signs of the pairs that chose. halves : per target, what either half of the
+        judging pairs chose. factors : Float["t"], at least 1.
     """
 
     family: str
-    judged: int
+    judges: np.ndarray
     kernels: Sequence[Choice]
     halves: Sequence[Sequence[Choice]]
     factors: np.ndarray
@@ -51,8 +51,8 @@ def odd_kernel(pairs: Pairs, family: str = "product", before: Estimate | None = 
     spread equally. Strength, noise and the freedom of the linear part minimise leave-one-out error
     alpha_j / [(K + noise)^-1]_jj; then every feature's share in interactions descends from |phi_i|^e to the
     least leave-one-out log predictive density. What the kernel cannot follow counts with the weight of the
-    coalitions where it was met. Up to 600 pairs the values are averaged over three choices of the
-    hyper-parameters: half by all judging pairs, a quarter by either half of them.
+    coalitions where it was met. The values are averaged over three choices of the hyper-parameters: half
+    by all judging pairs, a quarter by either half of them.
 
     The posterior covariance is scaled so that standardised leave-one-out errors have mean square 1, those
     of the at most 128 pairs that chose the kernel after a correction for having chosen; how well that
@@ -64,7 +64,7 @@ def odd_kernel(pairs: Pairs, family: str = "product", before: Estimate | None = 
     Parameters
     ----------
     family : ``product`` (all odd orders, a share per feature) or ``cubic`` (orders 1 and 3). before : the
-        estimate from the same design's first pairs; where as many rows judged, its choice stands.
+        estimate from the same design's first pairs; where the same pairs judge, its choice stands.
 
     References
     ----------
@@ -78,8 +78,7 @@ def odd_kernel(pairs: Pairs, family: str = "product", before: Estimate | None = 
     others = [[_under(data, one, t) for one in halves] for t, halves in enumerate(chosen.halves)]
     values = efficient(np.stack([f.phi for f in found], axis=1), pairs.ends)
     between = np.stack([_between(values[:, t], phis) for t, phis in enumerate(others)])
-    if len(data.y) <= FEW:
-        values = _averaged(values, others)
+    values = _averaged(values, others)
     return Estimate(
         f"{'cubic' if family == 'cubic' else 'odd'}-kernel", values,
         np.stack([f.covariance for f in found]) + between if len(pairs) - pairs.start >= ENOUGH else None,
@@ -91,15 +90,16 @@ def odd_kernel(pairs: Pairs, family: str = "product", before: Estimate | None = 
 def kernels(small: Data, family: str, before: Estimate | None) -> tuple[Chosen, dict[str, object]]:
     """Choose a kernel per target by the judging pairs, unless they have chosen before; say it in words."""
     known = before.chosen if before is not None else None
-    stands = isinstance(known, Chosen) and (known.family, known.judged) == (family, len(small.y))
-    chosen = known if stands else _decided(small, family)
-    assert isinstance(chosen, Chosen)
+    if isinstance(known, Chosen) and known.family == family and np.array_equal(known.judges, small.z):
+        chosen = known
+    else:
+        chosen = _decided(small, family)
     return chosen, {"kernels": [_words(one.kernel) for one in chosen.kernels]}
 
 
 def _decided(small: Data, family: str) -> Chosen:
     kernels = [blended(one) for one in choose(small, family)]
-    return Chosen(family, len(small.y), kernels, *_doubt(small, family, kernels))
+    return Chosen(family, small.z, kernels, *_doubt(small, family, kernels))
 
 
 def _doubt(data: Data, family: str, chosen: Sequence[Choice]) -> tuple[list[list[Choice]], np.ndarray]:
@@ -174,13 +174,15 @@ def _posterior(data: Data, small: Data, chosen: Choice, t: int, factor: float) -
     """Solve one target; ``factor`` undoes what choosing took off the squared errors of those who chose."""
     y, reach, judges = data.y[:, t], chosen.reach(data.z), np.flatnonzero(data.share)
     gram = chosen.kernel.gram(data.z, data.z)
-    chose = np.arange(len(judges)) < LIKELY
+    chose = np.isin(np.arange(len(judges)), likely(len(judges)))
     if len(y) <= FEW:
         inverse = inverse_of(gram, chosen.noise)
         alpha, inner, columns = inverse @ y, inverse @ reach, inverse[:, judges]
         error = float(data.share @ (alpha / np.diag(inverse)) ** 2)
     else:
-        judges, chose = judges[-LIKELY:], chose[-LIKELY:]
+        others = np.flatnonzero(~chose)
+        some = others[likely(len(others))] if len(others) >= LIKELY else np.arange(len(judges))[-LIKELY:]
+        judges, chose = judges[some], chose[some]
         units = np.eye(len(y))[:, judges]
         alpha, inner, columns = _solved(gram, chosen.noise, y, reach, units)
         error = float(small.share @ _left_out(small, chosen, t) ** 2)
