@@ -32,7 +32,7 @@ WITNESSES = 8
 """Drawn pairs that must agree before a game is taken to be of second order."""
 
 SOONEST = 16
-"""Drawn pairs before a tolerance may be met: of explanations that stopped after 8, intervals held 70 to 86 %."""
+"""Drawn pairs before a tolerance may be met: where 8 were enough, intervals held in 70 to 86 % only."""
 
 
 @dataclass(frozen=True)
