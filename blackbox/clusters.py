@@ -101,19 +101,9 @@ def _radii(distances: np.ndarray, size: int) -> list[float]:
 
 
 def _dbscan(distances: np.ndarray, eps: float, size: int) -> np.ndarray:
-    """Grow a cluster from every core that is in none yet: what is near a core joins, and cores go on."""
-    near = distances <= eps
-    core = np.count_nonzero(near, axis=1) >= size
-    labels, number = np.full(len(distances), NOISE), 0
-    for start in np.flatnonzero(core):
-        if labels[start] != NOISE:
-            continue
-        edge = np.array([start])
-        while len(edge):
-            labels[edge] = number
-            edge = np.flatnonzero(near[edge[core[edge]]].any(axis=0) & (labels == NOISE))
-        number += 1
-    return labels
+    from sklearn.cluster import DBSCAN
+
+    return np.asarray(DBSCAN(eps=eps, min_samples=size, metric="precomputed").fit_predict(distances))
 
 
 def _trial(distances: np.ndarray, labels: np.ndarray, eps: float, size: int) -> Trial:
