@@ -54,9 +54,10 @@ PROOFS = (
 )
 OVERHEADS = (
     "",
-    "| Inputs | Search | One by one | Rows | Floor, us/row | Overhead | Over the same runs "
-    "| Lockstep | Rows | Floor, us/row | Overhead | Over the same runs |",
-    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    "| Inputs | Search "
+    "| One by one | Rows | Floor, us/row | Overhead | Over the same runs | Over it, ms an input "
+    "| Lockstep | Rows | Floor, us/row | Overhead | Over the same runs | Over it, ms an input |",
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 
 
@@ -254,8 +255,8 @@ def overheads(seconds: float, quick: bool, only: str) -> Iterator[str]:
             together = measure(partial(_together, subject, search, x[: one.many]), model, seconds, quick)
             counts = [len(x[: one.alone]), len(x[: one.many])]
             yield (
-                f"| {subject.name} | {search} | {counts[0]} {_numbers(alone)} "
-                f"| {counts[1]} {_numbers(together)} |"
+                f"| {subject.name} | {search} | {counts[0]} {_numbers(alone, counts[0])} "
+                f"| {counts[1]} {_numbers(together, counts[1])} |"
             )
 
 
@@ -274,10 +275,10 @@ def _together(subject: Subject, search: str, x: np.ndarray, model: Any) -> None:
     )  # fmt: skip
 
 
-def _numbers(result: Measured) -> str:
+def _numbers(result: Measured, inputs: int) -> str:
     return (
         f"| {result.rows:,} | {result.floor / result.rows * 1e6:.2f} | {result.over_floor:.2f} "
-        f"| {result.over_same_runs:.2f}"
+        f"| {result.over_same_runs:.2f} | {result.excess / inputs * 1e3:.2f}"
     )
 
 
