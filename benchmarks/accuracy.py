@@ -1,9 +1,11 @@
 """Error of Shapley values per forward pass: our estimators against shap's KernelExplainer, same masks count.
 
-``python benchmarks/accuracy.py`` rewrites the table in the README (a few minutes); ``--only rf10`` and
-``--scale 0.5`` play fewer instances and write nothing. Every estimator gets the same number of masks, the
-empty and the full one not counted; shap runs with ``l1_reg=False``, because its default keeps ten
-features and does not converge.
+``python benchmarks/accuracy.py`` rewrites the table in the README (half an hour); ``--only rf10`` and
+``--scale 0.5`` play fewer instances and write nothing. ``--designs`` rewrites the small table under it: the
+odd kernel with the pairs that are chosen for it over the same kernel with drawn pairs.
+
+Every estimator gets the same number of masks, the empty and the full one not counted; shap runs with
+``l1_reg=False``, because its default keeps ten features and does not converge.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from games import GAMES, Instance
 
 import blackbox as bb
+from blackbox.numerics import designs
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
@@ -82,6 +86,27 @@ RATIOS: dict[str, list[np.ndarray]] = {}
 AGAINST_BEST: list[np.ndarray] = []
 
 
+def drawn(_: str, m: int, count: int, rng: np.random.Generator) -> designs.Design:
+    """Draw pairs by leverage scores, whatever estimator answers."""
+    return designs.Drawn(*designs.leverage_pairs(m, count, rng, smallest=2))
+
+
+def of_designs(game: str, count: int) -> str:
+    """One line of the second table; keeps the ratios for its last one."""
+    budgets = BUDGETS[1:]
+    chosen = np.zeros((count, len(budgets)))
+    other = np.zeros_like(chosen)
+    for i, one in enumerate(GAMES[game](count)):
+        for b, times in enumerate(budgets):
+            for draw in range(DRAWS):
+                asked = (one, "odd-kernel", times * one.d, i + draw * 1000)
+                chosen[i, b] += error(ours(*asked), one.exact)
+                with mock.patch("blackbox.players._design", drawn):
+                    other[i, b] += error(ours(*asked), one.exact)
+    RATIOS.setdefault("designs", []).append(np.median(chosen / other, axis=0))
+    return f"| {game} ({count}) | {_cells(RATIOS['designs'][-1], '.2f')} |"
+
+
 def _cells(values: np.ndarray, form: str) -> str:
     return " | ".join("" if np.isnan(v) else format(v, form) for v in values)
 
@@ -104,7 +129,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=tuple(GAMES), help="one game; write nothing")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the instances; write nothing")
+    parser.add_argument("--designs", action="store_true", help="chosen against drawn pairs alone")
     asked = parser.parse_args()
+    if asked.designs:
+        compare_designs((asked.only,) if asked.only else tuple(GAMES), asked.scale)
+        return
     block = [
         "| Game (instances) | Estimator | " + " | ".join(f"{times} d" for times in BUDGETS) + " |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -117,9 +146,30 @@ def main() -> None:
     block += summary()
     print("\n".join(block[-len(RATIOS) - 2 :]))
     if asked.only is None and asked.scale == 1:
-        before, rest = README.read_text().split(BEGIN)
-        after = rest.split(END)[1]
-        README.write_text(f"{before}{BEGIN}\n" + "\n".join(block) + f"\n{END}{after}")
+        write(BEGIN, END, block)
+
+
+def compare_designs(games: tuple[str, ...], scale: float) -> None:
+    """Measure and print the second table, and write it when everything was measured."""
+    times = BUDGETS[1:]
+    block = [
+        "| Game (instances) | " + " | ".join(f"{k} d" for k in times) + " |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    print("\n".join(block), flush=True)
+    for game in games:
+        block.append(of_designs(game, max(1, round(INSTANCES[game] * scale))))
+        print(block[-1], flush=True)
+    block.append(f"| geometric mean | {_cells(np.exp(np.mean(np.log(RATIOS['designs']), axis=0)), '.2f')} |")
+    print(block[-1])
+    if games == tuple(GAMES) and scale == 1:
+        write("<!-- designs:begin -->", "<!-- designs:end -->", block)
+
+
+def write(begin: str, end: str, block: list[str]) -> None:
+    """Replace what stands between two markers of the README."""
+    before, rest = README.read_text().split(begin)
+    README.write_text(f"{before}{begin}\n" + "\n".join(block) + f"\n{end}{rest.split(end)[1]}")
 
 
 if __name__ == "__main__":
