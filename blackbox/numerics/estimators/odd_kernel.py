@@ -231,9 +231,11 @@ def _gram(
     Where all theta are one, K depends on a.b alone, which takes d + 1 values: these are looked up.
     """
     d, total = len(theta), float(theta.sum())
-    alike, values = np.ptp(theta) == 0, np.arange(-d, d + 1.0)
-    every = _odd(theta[0] * values, total, strengths) + linear / d * values
+    alike = np.ptp(theta) == 0
     found = a @ b.T if alike else (a * theta) @ b.T
+    if alike:
+        values = np.arange(-d, d + 1.0)
+        every = _odd(theta[0] * values, total, strengths) + linear / d * values
     step = max(1, ROOM // max(1, len(b)))
     for start in range(0, len(a), step):
         rows = found[start : start + step]
