@@ -7,7 +7,7 @@ prior variance w_T; the posterior mean and covariance of all phi follow without 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,40 +32,46 @@ class Product:
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return K between Float["n d"] and Float["m d"] of signs."""
-        k = next(_ratios(self.theta, (1.0,), a, b))
-        if self.linear:
-            k += self.linear / a.shape[1] * (a @ b.T)
-        return np.asarray(k)
+        return _gram(self.theta, (1.0,), self.linear, a, b)
 
     def shapley(self, z: np.ndarray) -> np.ndarray:
         """Return Cov(phi_i, f(z_j)) as Float["n d"].
 
-        2 a_i z_i int_0^1 even part of prod_{k != i} (1 + t a_k z_k) dt, in units of K(z, z).
+        2 a_i z_i int_0^1 even part of prod_{k != i} (1 + t a_k z_k) dt, in units of K(z, z). With
+        u_k = atanh(t a_k), c = sum_k z_k u_k it is cosh(c - z_i u_i) prod_{k != i} (1 - t^2 a_k^2)^(1/2),
+        and z cosh(c - z u) = z cosh c cosh u - sinh c sinh u: two products of matrices over the nodes.
         """
-        a, found = np.tanh(self.theta), np.zeros(z.shape)
-        scale = _log_sinh(self.theta.sum()) - _log_cosh(self.theta).sum()
-        for node, weight in zip(NODES, WEIGHTS, strict=True):
-            at, logs = np.arctanh(node * a), 0.5 * np.log1p(-((node * a) ** 2))
-            rest = np.exp((z @ at)[:, None] - z * at)
-            rest += 1 / rest
-            rest *= weight * np.exp(logs.sum() - logs - scale)
-            found += rest
-        found *= a * z
+        a, u, _, rest = self._at(NODES)
+        c, rest = z @ u, 2 * a[:, None] * WEIGHTS * rest
+        found = z * (np.cosh(c) @ (rest * np.cosh(u)).T) - np.sinh(c) @ (rest * np.sinh(u)).T
         return np.asarray(found + 2 * self.linear / z.shape[1] * z)
 
     def prior(self) -> np.ndarray:
-        """Return Cov(phi_i, phi_j) = sum_{T with i, j} 4 w_T / |T|^2 as Float["d d"]."""
-        a, d = np.tanh(self.theta), len(self.theta)
+        """Return Cov(phi_i, phi_j) = sum_{T with i, j} 4 w_T / |T|^2 as Float["d d"].
+
+        For i != j it is 4 a_i a_j int int q sinh(c - u_i - u_j) prod_{k != i, j} (1 - q^2 a_k^2)^(1/2) ds dt,
+        q = s t, and the sinh falls into two products of matrices as above.
+        """
+        q, weights = (np.array(part) for part in zip(*squares(), strict=True))
+        a, u, roots, rest = self._at(q)
+        left, own, away = 4 * a[:, None] * weights * q * rest, a[:, None] / roots, u.sum(axis=0) - u
+        found = (left * np.sinh(away)) @ (own * np.cosh(u)).T
+        found -= (left * np.cosh(away)) @ (own * np.sinh(u)).T
+        found = (found + found.T) / 2
+        alone = 4 * a * ((rest * np.cosh(away)) @ weights)
+        np.fill_diagonal(found, alone + 4 * self.linear / len(a))
+        return np.asarray(found)
+
+    def _at(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return a, and per node t: u = atanh(t a), (1 - t^2 a^2)^(1/2), these multiplied without one's own.
+
+        Float["d"] and three times Float["d nodes"], the last in units of K(z, z).
+        """
+        a = np.tanh(self.theta)
+        ta = a[:, None] * t
+        logs = 0.5 * np.log1p(-(ta**2))
         scale = _log_sinh(self.theta.sum()) - _log_cosh(self.theta).sum()
-        found, alone = np.zeros((d, d)), np.zeros(d)
-        for q, weight in squares():
-            at, logs = np.arctanh(q * a), 0.5 * np.log1p(-((q * a) ** 2))
-            both = np.exp(logs.sum() - logs[:, None] - logs - scale)
-            found += weight * q * both * np.sinh(at.sum() - at[:, None] - at)
-            alone += weight * np.exp(logs.sum() - logs - scale) * np.cosh(at.sum() - at)
-        found *= 4 * np.outer(a, a)
-        np.fill_diagonal(found, 4 * a * alone + 4 * self.linear / d)
-        return found
+        return a, np.arctanh(ta), np.exp(logs), np.exp(logs.sum(axis=0) - logs - scale)
 
 
 @dataclass(frozen=True)
@@ -150,10 +156,7 @@ class Spread:
 
     def gram(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return K between Float["n d"] and Float["m d"] of signs."""
-        k = np.asarray(sum(_ratios(self.theta, SPREAD, a, b)))
-        k /= len(SPREAD)
-        k += self.linear / a.shape[1] * (a @ b.T)
-        return k
+        return _gram(self.theta, SPREAD, self.linear, a, b)
 
     def shapley(self, z: np.ndarray) -> np.ndarray:
         """Return Cov(phi_i, f(z_j)) as Float["n d"]."""
@@ -216,25 +219,47 @@ class Nugget:
 Kernel = Product | Cubic | Blend | Spread
 
 
-def _ratios(
-    theta: np.ndarray, strengths: Sequence[float], a: np.ndarray, b: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Yield sinh(r sum_i theta_i a_i b_i) / sinh(r sum_i theta_i), Float["n m"], per strength r.
+ROOM = 2**15
+"""Entries of a kernel matrix that are worked out at once, so that what lies between stays in the cache."""
 
-    By exponentials, which NumPy takes many at a time, and not by its sinh. Strengths that are four times the
-    one before take no further exponential.
+
+def _gram(
+    theta: np.ndarray, strengths: Sequence[float], linear: float, a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
+    """Return the mean over r of sinh(r sum_i theta_i a_i b_i) / sinh(r sum_i theta_i), and the linear part.
+
+    Where all theta are one, K depends on a.b alone, which takes d + 1 values: these are looked up.
     """
-    total, last = float(theta.sum()), 0.0
-    down = (a * theta) @ b.T
-    down -= total
-    power = down
+    d, total = len(theta), float(theta.sum())
+    alike = np.ptp(theta) == 0
+    found = a @ b.T if alike else (a * theta) @ b.T
+    if alike:
+        values = np.arange(-d, d + 1.0)
+        every = _odd(theta[0] * values, total, strengths) + linear / d * values
+    step = max(1, ROOM // max(1, len(b)))
+    for start in range(0, len(a), step):
+        rows = found[start : start + step]
+        rows[:] = every[np.rint(rows).astype(np.intp) + d] if alike else _odd(rows, total, strengths)
+    if linear and not alike:
+        found += linear / d * (a @ b.T)
+    return np.asarray(found)
+
+
+def _odd(dots: np.ndarray, total: float, strengths: Sequence[float]) -> np.ndarray:
+    """Return the mean over r of sinh(r dots) / sinh(r total), of the shape of ``dots``.
+
+    By exponentials, which NumPy takes many at a time, and not by its sinh. A strength that is four times the
+    one before takes no further exponential.
+    """
+    found, down, power, last = np.zeros_like(dots), dots - total, dots, 0.0
     for times in strengths:
         power = np.square(np.square(power)) if times == 4 * last else np.exp(times * down)
         last, gone = times, np.exp(-2 * times * total)
         k = gone / power
         np.subtract(power, k, out=k)
-        k /= 1 - gone
-        yield k
+        k /= (1 - gone) * len(strengths)
+        found += k
+    return found
 
 
 def _log_sinh(x: float) -> float:
