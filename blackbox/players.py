@@ -138,21 +138,23 @@ class Goal:
         return (intervals.relative_width(estimate.values, halves) / self.tolerance) ** 2
 
 
-RUNG = 2**0.25
-"""Designs that are looked at grow by powers of this: by one or by two of them between two looks.
+RUNG, FAR = 2**0.25, 2.0
+"""Designs that are looked at grow by powers of the first, and by the second at most between two looks.
 
-Few looks, so that stopping at the first that seems narrow enough does not spoil coverage; fixed sizes, so
-that a last bit does not move them. A forecast is by the root of the number of pairs, which the errors of
-kernels undercut: larger leaps would waste passes.
+Few looks, so that stopping at the first that seems narrow enough does not spoil coverage, and little time
+goes into solving; fixed sizes, so that a last bit does not move them.
 """
 
 
 def _next(count: int, first: int, last: int, short: float) -> int:
-    """Return after how many pairs (or orders) to look again: where the goal is expected, if not too far."""
-    rung = 0
-    while round(first * RUNG**rung) <= count:
+    """Return after how many pairs (or orders) to look again: where the goal is expected, if not too far.
+
+    A sample's error falls with the root of its number, the kernels' down to its inverse: the goal is expected
+    after the root of what the first rate asks for, so that hardly a pass is wasted.
+    """
+    wanted, rung = count * min(short**0.5, FAR), 0
+    while (found := round(first * RUNG**rung)) <= count or found < wanted * (1 - 1e-3) - 0.5:
         rung += 1
-    found = round(first * RUNG ** (rung if first * RUNG**rung >= count * short else rung + 1))
     # what would be left over is not worth a look of its own
     return last if found * 6 > last * 5 else found
 

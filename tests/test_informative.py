@@ -120,10 +120,11 @@ def test_rounding_does_not_choose():
 
 
 @pytest.mark.parametrize(
-    ("short", "expected"), [(1.01, 1.19), (1.15, 1.19), (1.3, 1.41), (50.0, 1.41), (np.inf, 1.41)]
+    ("short", "expected"), [(1.01, 1.19), (1.4, 1.19), (1.8, 1.41), (2.0, 1.41), (3.9, 2.0), (50.0, 2.0), (np.inf, 2.0)]
 )
-def test_the_next_look_is_where_the_goal_is_expected_but_never_far(short, expected):
-    assert _next(1000, 1000, 10**6, short) / 1000 == pytest.approx(expected, abs=0.01)
+@pytest.mark.parametrize("count", [1000, 1189, 1414, 2828])
+def test_the_next_look_is_where_the_goal_is_expected_but_never_far(count, short, expected):
+    assert _next(count, 1000, 10**6, short) / count == pytest.approx(expected, abs=0.01)
 
 
 def test_looks_end_at_the_budget_and_leave_no_crumbs():
