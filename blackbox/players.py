@@ -147,7 +147,7 @@ goes into solving; fixed sizes, so that a last bit does not move them.
 
 
 def _next(count: int, first: int, last: int, short: float) -> int:
-    """Return after how many pairs (or orders) to look again: where the goal is expected, if not too far.
+    """Return after how many pairs (or orders) to look next: where the goal is expected, if not too far.
 
     A sample's error falls with the root of its number, the kernels' down to its inverse: the goal is expected
     after the root of what the first rate asks for, so that hardly a pass is wasted.
@@ -178,7 +178,7 @@ def paired(
             return
     first = min(len(design), max(SOONEST, m // 2, len(pairs) - m))
     estimate, last = None, m + len(design)
-    count = last if goal is None or (m + first) * 6 > last * 5 else m + first
+    count = last if goal is None else _next(0, m + first, last, 0.0)
     while True:
         pairs, more = _extended(players, pairs, design, count - m)
         moved = moved or more
@@ -224,7 +224,7 @@ def permuted(players: Players, limit: int, rng: np.random.Generator, goal: Goal 
     orders, halves = designs.chains(m, limit // (2 * (m - 1)), rng)
     odd, moved = np.zeros((0, m - 1, len(ends))), False
     last, first = len(orders), min(4, len(orders))
-    count = last if goal is None or first * 6 > last * 5 else first
+    count = last if goal is None else _next(0, first, last, 0.0)
     while True:
         new = halves[len(odd) : count]
         if len(new):

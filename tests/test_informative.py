@@ -135,6 +135,8 @@ def test_looks_end_at_the_budget_and_leave_no_crumbs():
     assert counts[-1] == 2000
     assert counts[-2] * 6 <= 2000 * 5
     assert _next(1900, 1900, 2000, short) == 2000
+    assert _next(0, 100, 2000, 0.0) == 100
+    assert _next(0, 1900, 2000, 0.0) == 2000
 
 
 @pytest.mark.parametrize("drawn", [5, 127, 128, 255, 256, 700, 1500])
